@@ -1,0 +1,157 @@
+// Event: one line of the experiment log; inputs from the world and the engine's decisions about
+// them.
+#pragma once
+
+#include "core/candidate.h"
+#include "core/digest.h"
+#include "core/edit.h"
+#include "core/evidence.h"
+#include "core/ids.h"
+#include "core/json.h"
+#include "core/units.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace coppice {
+
+// ---- Inputs: what the world told the engine. Replay feeds exactly these to a fresh engine. ----
+
+// First event of a run. Everything that decisions depend on is here or in the blobs it names.
+struct RunStarted {
+  int decision_version = 0;  // of the engine that decided; others fold, they do not re-decide
+  std::string run;           // name, unique in the archive
+  std::uint64_t seed = 0;
+  Digest config;             // blob: the run configuration, canonical JSON
+  Digest op;                 // blob: {relative path: digest} of the op folder's files
+  Digest target;             // blob: Target as used
+  std::vector<Digest> warm;  // blobs: warm-start data, in order
+  Json environment;          // host, device, versions: for people
+};
+
+// A baseline was timed and is now fixed for the run.
+struct BaselineFrozen {
+  std::string workload;
+  std::string name;  // "openblas:haswell:threads=2"
+  Nanoseconds median{};
+  bool chosen = false;  // the fastest plain-layout one: the bar
+  bool prepacked = false;
+  Json details;
+};
+
+// A free lane asked for work.
+struct WorkRequested {
+  int lane = 0;
+};
+
+// A result arrived.
+struct Evaluated {
+  Evidence evidence;
+};
+
+// Time passed; `elapsed` since the run's start, over all its sessions. Budgets in seconds read this
+// alone.
+struct Tick {
+  Nanoseconds elapsed{};
+};
+
+// The user or a limit outside the engine wants the run to end.
+struct StopRequested {
+  std::string reason;
+};
+
+// The run goes on after an interruption; attempts in flight at that moment are lost and named.
+struct Resumed {
+  std::vector<AttemptId> lost;
+  std::string environment;
+};
+
+// ---- Decisions: what the engine concluded. Replay compares these byte for byte. ----
+
+struct Prediction {
+  double log_cost = 0.0;  // mean of the predicted Performance::log_cost
+  double spread = 0.0;    // standard deviation; 0 = no model yet
+  double p_valid = 1.0;
+  double gain = 0.0;  // expected improvement over the best
+  double cost_seconds = 0.0;
+};
+
+// Evaluate this candidate.
+struct Proposed {
+  AttemptId attempt;
+  CandidateId candidate;
+  int lane = 0;
+  NodeId node;
+  CandidateSpec spec;
+  std::vector<CandidateId> parents;
+  std::string
+      mutator;  // "axis_step", "jump", "crossover", "structural_switch", "repair", "seed", ...
+  Fidelity fidelity = Fidelity::search;
+  std::optional<Prediction> prediction;  // written before the measurement
+  std::string why;                       // one line for a person
+};
+
+struct EditApplied {
+  Edit edit;
+};
+
+// An LLM mutator asks; the shell sends it.
+struct LlmAsked {
+  LlmRequestId request;
+  NodeId node;
+  Digest prompt;
+};
+struct LlmReplied {  // input
+  LlmRequestId request;
+  Digest reply;
+  bool failed = false;
+  std::string message;
+  Cost cost;
+};
+
+enum class StopReason { budget_attempts, budget_seconds, budget_money, exhausted, user, failed };
+std::string_view to_text(StopReason reason);
+
+struct Stopped {
+  StopReason reason = StopReason::exhausted;
+  std::string message;
+};
+
+// The run's answer for one precision class: passed promotion.
+struct Promoted {
+  CandidateId candidate;
+  AttemptId attempt;
+  std::string precision;
+};
+
+// There is nothing to do for this lane until another result arrives.
+struct Idle {
+  int lane = 0;
+};
+
+using Event = std::variant<RunStarted,
+                           BaselineFrozen,
+                           WorkRequested,
+                           Evaluated,
+                           Tick,
+                           StopRequested,
+                           Resumed,
+                           LlmReplied,  // inputs
+                           Proposed,
+                           EditApplied,
+                           LlmAsked,
+                           Stopped,
+                           Promoted,
+                           Idle>;  // decisions
+
+bool is_input(const Event& event);
+std::string_view kind_of(const Event& event);  // "run_started", "proposed", ...
+// Canonical bytes: one line of JSON, members sorted, numbers in shortest round-trip form, "v":1
+// inside.
+std::string encode(const Event& event);
+Result<Event> decode(std::string_view bytes);
+
+}  // namespace coppice

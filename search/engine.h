@@ -1,0 +1,47 @@
+// Engine: the deterministic state machine of the search; events in, decisions out, nothing else.
+#pragma once
+
+#include "core/event.h"
+#include "core/executor.h"
+#include "core/op.h"
+#include "core/result.h"
+#include "search/search_config.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace coppice::search {
+
+// Moves only with a change of decisions, named in the commit.
+inline constexpr int kDecisionVersion = 1;
+
+// No clock, thread, file or device inside. Used by one thread. The same setup and inputs give the
+// same decisions on every machine. `executor` may speed parallel loops up and never changes a
+// result.
+class Engine {
+ public:
+  static Result<Engine> create(EngineSetup setup, Executor& executor);
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+  ~Engine();
+
+  // Work for a free lane: Proposed, Idle or Stopped, preceded by the edits that led to it.
+  std::vector<Event> propose(int lane);
+  // Takes an input (Evaluated, Tick, StopRequested, Resumed, LlmReplied, BaselineFrozen) and
+  // returns the decisions that follow from it. An Evaluated for an unknown or finished attempt is
+  // ignored.
+  std::vector<Event> observe(const Event& input);
+  // Dispatches on kind: WorkRequested goes to propose(). What replay uses.
+  std::vector<Event> handle(const Event& input);
+
+  // Read-only views for progress lines and reports.
+  const EngineView& view() const;
+
+ private:
+  struct State;
+  explicit Engine(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace coppice::search
