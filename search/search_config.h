@@ -5,6 +5,7 @@
 #include "core/edit.h"
 #include "core/event.h"
 #include "core/json.h"
+#include "core/search_space.h"
 #include "core/units.h"
 
 #include <cstdint>
@@ -45,19 +46,10 @@ struct SearchOptions {
   bool tree = true;
 };
 
-// One template as the search sees it. Recorded tables make one from their columns.
-struct TemplateSpace {
-  std::string name;
-  AxisSpace space;
-  std::optional<Expr> precision;                      // axis values -> class name
-  std::map<std::string, Expr, std::less<>> features;  // derived numbers for the world model
-  ValueMap feature_values;                            // dims etc. that features may name
-};
-
 struct EngineSetup {
   std::uint64_t seed = 0;
   SearchOptions options;
-  std::vector<TemplateSpace> templates;
+  SearchSpace templates;
   std::vector<std::string> precision_classes;  // first = headline
   // Stored-text candidates that the user wants to start from ("--seed-kernel").
   std::vector<CandidateSpec> seeds;

@@ -1,0 +1,62 @@
+// WorldModel: predicts cost and validity of untried points, with honest spread, from what was
+// measured.
+#pragma once
+
+#include "core/event.h"
+#include "core/executor.h"
+#include "core/search_space.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace coppice::planner {
+
+// What one evaluation taught.
+struct Observation {
+  Point point;
+  bool valid = false;
+  double log_cost = 0.0;       // valid only; natural log, smaller is better
+  double log_noise = 0.0;      // standard error of log_cost; 0 = unknown
+  Gate gate = Gate::contract;  // where it failed
+  FailureClass failure = FailureClass::none;
+  double seconds = 0.0;  // what the evaluation cost, compile and device
+};
+
+struct Belief {
+  double mean = 0.0;    // of log_cost
+  double spread = 0.0;  // standard deviation of an outcome, measurement noise included
+  double p_valid = 1.0;
+  double seconds = 0.0;  // expected cost of evaluating it
+};
+
+// Deterministic: the same observations in the same order give the same bits on every machine,
+// whatever the executor. Not thread-safe. Observing is incremental (no refit from scratch at each
+// step).
+class WorldModel {
+ public:
+  WorldModel(const SearchSpace& space, std::uint64_t seed, Executor& executor);  // keeps references
+  WorldModel(WorldModel&&) noexcept;
+  WorldModel& operator=(WorldModel&&) noexcept;
+  ~WorldModel();
+
+  void observe(const Observation& observation);
+  // Points in flight: predictions treat them as measured at their own mean (so that a batch spreads
+  // out).
+  void set_pending(std::span<const Point> pending);
+  bool ready() const;  // enough observations to predict at all
+  std::vector<Belief> predict(std::span<const Point> points) const;
+  // Expected improvement below `best` (log cost) times p_valid; the acquisition value of a belief.
+  static double expected_gain(const Belief& belief, double best);
+  std::size_t observations() const;
+  // In words, for `tree --why` and the report: lengthscales, noise, most relevant axes.
+  Json explain() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace coppice::planner
