@@ -29,10 +29,11 @@ struct Candidate {
   std::string source;       // self-contained: axis values stand in it as #defines
   LaunchPlan plan;
   ValueMap axis_values;
-  std::string precision;  // name of the permitted class it claims
-  std::string label;      // "split_kv: tile_kv=64 ..." for people
-  // SHA-256 over backend, source, canonical plan, axis values and precision: equal means the same
-  // work.
+  std::vector<std::string> flags;  // compiler flags of its template (Template::flags)
+  std::string precision;           // name of the permitted class it claims
+  std::string label;               // "split_kv: tile_kv=64 ..." for people
+  // SHA-256 over backend, source, canonical plan, axis values, flags and precision: equal means the
+  // same work.
   Digest identity() const;
 };
 

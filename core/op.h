@@ -94,7 +94,7 @@ struct Template {
   std::string name;
   std::string backend;      // "cpu" or "cuda"
   std::string source_name;  // "kernel.cpp"
-  std::string source;       // axis values reach it as #define COPPICE_<AXIS> (see mutators)
+  std::string source;       // axis values reach it as #define <AXIS> (docs/op-format.md)
   std::vector<Axis> axes;
   std::vector<Expr> restrictions;  // over axes, dims of the suite's workloads, and target.* facts
   std::optional<Expr> precision;   // gives the class name from axis values; absent: the first class
@@ -102,7 +102,8 @@ struct Template {
   std::map<std::string, Expr, std::less<>>
       features;  // derived numbers for the world model (bytes, flops..)
   LaunchPlan plan;
-  std::string summary;  // one sentence: the idea
+  std::vector<std::string> flags;  // for the compiler, besides its own; part of the identity
+  std::string summary;             // one sentence: the idea
 };
 
 struct BaselineSpec {
@@ -152,12 +153,13 @@ struct Op {
   std::vector<Template> templates;
   std::vector<BaselineSpec> baselines;
   std::vector<Twin> twins;
-  std::string reference_cpp;  // trusted; the C ABI of experiments/op_abi.h
+  std::string reference_cpp;  // trusted; the C ABI of experiments/include/coppice_op.h
   std::string reference_cu;   // trusted device code with reference_plan; empty when absent
   std::optional<LaunchPlan> reference_plan;
-  std::map<std::string, std::string, std::less<>>
-      files;      // every file of the folder: relative path to text
-  Digest digest;  // over files
+  // Every file of the folder, relative path to text; the headers that sources include stand under
+  // "include/" and belong to the op's identity.
+  std::map<std::string, std::string, std::less<>> files;
+  Digest digest;  // of the canonical JSON {relative path: digest of its text}
 
   const Suite* suite(std::string_view name) const;
   const Template* find_template(std::string_view name) const;
