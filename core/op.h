@@ -61,6 +61,8 @@ struct Tolerance {
 // headline.
 struct PrecisionClass {
   std::string name;
+  // Permitted only where the suite's types equal these ({"T": "f32"}); empty: in every suite.
+  std::map<std::string, std::string, std::less<>> types;
   Tolerance tolerance;
   std::map<std::string, Tolerance, std::less<>> per_output;
 };
