@@ -6,6 +6,7 @@
 #include "core/value.h"
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -116,6 +117,8 @@ class JsonReader {
   friend class Json;
   struct Place;
   JsonReader(const void* node, std::shared_ptr<const Place> place);
+  static JsonReader root(const void* node, std::string_view name);
+  JsonReader below(const void* node, std::string step) const;
   const void* node_;
   std::shared_ptr<const Place> place_;
 };
