@@ -1,3 +1,5 @@
 // The program: hands the command line to cli and returns its exit status.
 
-int main() { return 0; }
+int main() {
+  return 0;
+}

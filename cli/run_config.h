@@ -1,0 +1,54 @@
+// RunConfig: what one run searches, where, with which budget; read from configs/*.json, kept in the
+// log.
+#pragma once
+
+#include "core/digest.h"
+#include "core/json.h"
+#include "core/result.h"
+#include "search/search_config.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace coppice::cli {
+
+// A kernel of the user's that the search starts from. In a config: its folder. In the log: also the
+// digests of its texts, so that a replay needs no folder.
+struct SeedKernel {
+  std::string folder;
+  std::optional<Digest> source;
+  std::optional<Digest> plan;
+};
+
+// docs/config.md describes each member, with defaults and units.
+struct RunConfig {
+  static constexpr int kSchema = 1;
+
+  std::string op;  // name or folder
+  std::string suite;
+  std::string backend = "cpu";         // cpu, cuda
+  std::string target = "host";         // a table in configs/targets, or what this machine is
+  std::vector<std::string> templates;  // empty: all that the target can run
+  std::uint64_t seed = 1;
+  search::SearchOptions search;      // strategy, budget, lanes, finalists, switches
+  std::vector<std::string> compare;  // strategies to run beside it on the same budget
+
+  int devices = 1;                    // timing lanes to use
+  int lane_threads = 0;               // cpu: threads a candidate may use; 0 = all cores
+  int compile_jobs = 0;               // 0 = from the number of cores
+  std::string isolation = "best";     // least level demanded of the candidate's process
+  std::vector<std::string> launcher;  // in front of the device agent's command line
+  std::string llm = "off";
+  bool warm_start = false;  // begin with what earlier runs of the archive learned about this op
+  std::vector<SeedKernel> seed_kernels;
+};
+
+// Strict: unknown keys, wrong types and values out of range are errors that name file and place.
+Result<RunConfig> run_config(const JsonReader& json);
+Result<RunConfig> load_run_config(const std::string& path);
+// Canonical: run_config(to_json(c)) gives c again.
+Json to_json(const RunConfig& config);
+
+}  // namespace coppice::cli
