@@ -47,10 +47,11 @@ struct PlanArg {
 
 struct PlanStep {
   StepKind kind = StepKind::kernel;
-  bool prepare = false;       // reads structure tensors only; timed apart, counted in the headline
-  std::string entry;          // kernel: name of the function
-  std::array<Expr, 3> grid;   // blocks (cuda) or tasks (cpu); missing ones are 1
-  std::array<Expr, 3> block;  // cuda
+  bool prepare = false;  // reads structure tensors only; timed apart, counted in the headline
+  std::string entry;     // kernel: name of the function
+  // Blocks (cuda) or tasks (cpu); missing ones are 1.
+  std::array<Expr, 3> grid{Expr::constant(1), Expr::constant(1), Expr::constant(1)};
+  std::array<Expr, 3> block{Expr::constant(1), Expr::constant(1), Expr::constant(1)};  // cuda
   std::array<Expr, 3> cluster;  // cuda; 0 = none
   Expr shared_bytes;            // cuda dynamic shared memory
   bool cooperative = false;
@@ -122,6 +123,10 @@ struct ResolvedPlan {
 Result<ResolvedPlan> resolve(const LaunchPlan& plan,
                              const ValueMap& values,
                              const std::vector<std::string>& host_scalars);
+
+// The text of the first claim that does not hold for `values`; nothing when the plan claims the
+// shape. A claim that can't be evaluated is an error.
+Result<std::optional<std::string>> unclaimed(const LaunchPlan& plan, const ValueMap& values);
 
 Json to_json(const LaunchPlan& plan);
 Result<LaunchPlan> launch_plan(const JsonReader& json);  // strict: unknown keys refused
