@@ -15,6 +15,7 @@ namespace coppice {
 
 enum class NodeState { open, active, closed, pruned };
 std::string_view to_text(NodeState state);
+Result<NodeState> node_state(std::string_view text);
 
 enum class NodeKind {
   root,
@@ -24,6 +25,7 @@ enum class NodeKind {
   idea,           // free text for an LLM
 };
 std::string_view to_text(NodeKind kind);
+Result<NodeKind> node_kind(std::string_view text);
 
 // A new idea under a parent.
 struct Insert {

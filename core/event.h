@@ -114,6 +114,7 @@ struct LlmReplied {  // input
 
 enum class StopReason { budget_attempts, budget_seconds, budget_money, exhausted, user, failed };
 std::string_view to_text(StopReason reason);
+Result<StopReason> stop_reason(std::string_view text);
 
 struct Stopped {
   StopReason reason = StopReason::exhausted;
@@ -146,6 +147,9 @@ using Event = std::variant<RunStarted,
                            Stopped,
                            Promoted,
                            Idle>;  // decisions
+
+Json to_json(const CandidateSpec& spec);
+Result<CandidateSpec> candidate_spec(const JsonReader& json);
 
 bool is_input(const Event& event);
 std::string_view kind_of(const Event& event);  // "run_started", "proposed", ...

@@ -123,6 +123,8 @@ struct Cost {
   std::int64_t llm_tokens = 0;
   double money = 0.0;
 };
+Json to_json(const Cost& cost);
+Result<Cost> cost(const JsonReader& json);
 
 struct Evidence {
   static constexpr int kSchema = 1;
