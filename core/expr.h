@@ -38,6 +38,11 @@ class Expr {
   Result<Value> evaluate(const ValueMap& values) const;
   // Values in the order of names(): the fast path for large spaces.
   Result<Value> evaluate_slots(std::span<const Value> slots) const;
+  Result<Value> evaluate_slots(std::span<const Value* const> slots) const;  // none may be null
+  // A truth over values of which some are not known yet (null): `open` when it depends on them.
+  // What fails to evaluate is a `no`. Never allocates.
+  enum class Truth { no, yes, open };
+  Truth judge(std::span<const Value* const> slots) const;
 
   Result<std::int64_t> integer(const ValueMap& values) const;  // error unless a whole number
   Result<double> real(const ValueMap& values) const;
