@@ -6,6 +6,7 @@
 #include "core/value.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -85,6 +86,9 @@ class AxisSpace {
   // Restriction i alone, with the axes known so far: axes >= known are unassigned; returns true
   // when the restriction can't be judged yet. Lets a search over partial assignments prune early.
   bool holds_so_far(const Genome& genome, std::size_t known, std::size_t restriction) const;
+  // The axes that a restriction, or an axis's `when`, names; ascending.
+  std::vector<std::size_t> axes_of_restriction(std::size_t restriction) const;
+  std::vector<std::size_t> axes_of_when(std::size_t axis) const;
 
   const Value& value(const Genome& genome, std::size_t axis) const;
   ValueMap values(const Genome& genome) const;          // axis name to value, without constants
@@ -93,7 +97,8 @@ class AxisSpace {
 
  private:
   struct Bound;  // expression with its slots resolved to axes and constants
-  Result<bool> judge(const Bound& bound, const Genome& genome) const;
+  static std::vector<std::size_t> axes_of(const Bound& bound);
+  Expr::Truth judge(const Bound& bound, const Genome& genome, std::size_t known) const;
 
   std::vector<Axis> axes_;
   std::vector<Expr> restrictions_;
