@@ -1,0 +1,220 @@
+// The run's main thread: asks the engine for work, hands it out, records what comes back.
+#include "cli/run_loop.h"
+
+#include "core/random.h"
+
+#include <limits>
+#include <map>
+#include <set>
+#include <utility>
+
+namespace coppice::cli {
+namespace {
+
+constexpr Nanoseconds kWait{50 * 1000 * 1000};             // between looks at interrupts
+constexpr Nanoseconds kTickBeforeWork{100 * 1000 * 1000};  // time budgets are read from ticks
+constexpr Nanoseconds kTickWaiting{5ll * 1000 * 1000 * 1000};
+
+class Loop {
+ public:
+  explicit Loop(const RunLoop& parts)
+      : parts_(parts),
+        pool_(parts.evaluator, parts.pool),
+        started_(parts.clock.now()),
+        last_tick_(parts.elapsed_before) {
+    for (int lane = 0; lane < parts_.pool.lanes; ++lane) {
+      free_lanes_.insert(lane);
+    }
+  }
+
+  Result<RunEnd> run() {
+    while (true) {
+      const int interrupts = parts_.interrupts();
+      if (interrupts >= 2) {
+        pool_.stop();
+        return finish(true);
+      }
+      if (!stopped_ && interrupts == 0) {
+        COPPICE_TRY_VOID(hand_out_work());
+      }
+      if (in_flight_.empty() && (stopped_ || interrupts > 0)) {
+        return finish(!stopped_);
+      }
+      if (in_flight_.empty()) {
+        COPPICE_TRY_VOID(unstick());
+        continue;
+      }
+      COPPICE_TRY_VOID(wait_for_result());
+    }
+  }
+
+ private:
+  Nanoseconds elapsed() const { return parts_.elapsed_before + (parts_.clock.now() - started_); }
+  const search::EngineView& view() const { return parts_.recorder.engine().view(); }
+
+  Result<void> tick(Nanoseconds least) {
+    const Nanoseconds now = elapsed();
+    if (now - last_tick_ < least) {
+      return {};
+    }
+    last_tick_ = now;
+    return record(Tick{now});
+  }
+
+  // Records an input and acts on the decisions.
+  Result<void> record(const Event& input) {
+    COPPICE_TRY(const std::vector<Event> decisions, parts_.recorder.step(input));
+    for (const Event& decision : decisions) {
+      if (const auto* stopped = std::get_if<Stopped>(&decision)) {
+        stopped_ = *stopped;
+      } else if (const auto* proposed = std::get_if<Proposed>(&decision)) {
+        COPPICE_TRY_VOID(dispatch(*proposed));
+      }
+    }
+    return {};
+  }
+
+  Result<void> hand_out_work() {
+    // A lane that was idle may ask again after each result: its answer can only change then.
+    for (const int lane : std::set<int>(free_lanes_)) {
+      if (stopped_ || idle_lanes_.count(lane) != 0) {
+        continue;
+      }
+      COPPICE_TRY_VOID(tick(kTickBeforeWork));
+      if (stopped_) {
+        break;
+      }
+      const std::size_t before = in_flight_.size() + refused_;
+      COPPICE_TRY_VOID(record(WorkRequested{lane}));
+      if (in_flight_.size() + refused_ == before) {
+        idle_lanes_.insert(lane);
+      }
+    }
+    return parts_.recorder.commit_if_due();
+  }
+
+  // Nothing in flight and every lane idle: the engine owes us a Stopped. Time may be what it waits
+  // for; a second silence ends the run instead of spinning.
+  Result<void> unstick() {
+    if (idle_lanes_.size() < free_lanes_.size()) {
+      return parts_.recorder.commit_if_due();
+    }
+    idle_lanes_.clear();
+    COPPICE_TRY_VOID(tick(Nanoseconds{1}));
+    if (!stopped_ && ++silences_ > 2) {
+      COPPICE_TRY_VOID(record(StopRequested{"the search has nothing left to try"}));
+    }
+    if (!stopped_ && silences_ > 4) {
+      return Error{ErrorCode::io, "the search neither proposes nor stops"};
+    }
+    return {};
+  }
+
+  Result<void> dispatch(const Proposed& proposal) {
+    silences_ = 0;
+    COPPICE_TRY(Prepared prepared, parts_.prepare(proposal));
+    COPPICE_TRY(const Digest source, parts_.recorder.keep(prepared.candidate.source));
+    COPPICE_TRY(const Digest plan, parts_.recorder.keep(to_json(prepared.candidate.plan).dump()));
+    free_lanes_.erase(proposal.lane);
+    in_flight_[proposal.attempt] = Flight{proposal, source, plan};
+    if (proposal.fidelity == Fidelity::promote) {
+      COPPICE_TRY_VOID(parts_.recorder.commit());  // a promotion is an external effect
+    }
+    parts_.recorder.after_commit([parts = &parts_, proposal] {
+      parts->observer.proposed(proposal, parts->recorder.engine().view());
+    });
+    if (prepared.refused) {
+      ++refused_;
+      Evidence evidence;
+      evidence.attempt = proposal.attempt;
+      evidence.candidate = proposal.candidate;
+      evidence.fidelity = proposal.fidelity;
+      evidence.precision = prepared.candidate.precision;
+      evidence.verdict = *prepared.refused;
+      return finished(std::move(evidence));
+    }
+    pool_.submit(task_of(proposal, std::move(prepared.candidate)));
+    return {};
+  }
+
+  evaluators::EvaluationTask task_of(const Proposed& proposal, Candidate candidate) const {
+    evaluators::EvaluationTask task;
+    task.attempt = proposal.attempt;
+    task.candidate = std::move(candidate);
+    task.fidelity = proposal.fidelity;
+    const bool early_stop = proposal.fidelity == Fidelity::search && view().best.has_value();
+    task.best_log_cost =
+        early_stop ? view().best_log_cost : std::numeric_limits<double>::infinity();
+    task.secret_seed = mix64(parts_.secret ^ mix64(proposal.attempt.value));
+    return task;
+  }
+
+  Result<void> wait_for_result() {
+    std::optional<Finished> result = pool_.next(Nanoseconds{0});
+    if (!result) {
+      COPPICE_TRY_VOID(parts_.recorder.commit());  // before we go to sleep
+      parts_.observer.waiting(elapsed(), view());
+      result = pool_.next(kWait);
+    }
+    if (!result) {
+      return tick(kTickWaiting);
+    }
+    if (!result->evidence.ok()) {
+      COPPICE_TRY_VOID(parts_.recorder.commit());
+      return result->evidence.error();
+    }
+    COPPICE_TRY_VOID(finished(std::move(*result->evidence)));
+    return parts_.recorder.commit_if_due();
+  }
+
+  Result<void> finished(Evidence evidence) {
+    const auto flight = in_flight_.find(evidence.attempt);
+    COPPICE_CHECK(flight != in_flight_.end());
+    evidence.artifacts.set("source", flight->second.source.hex());
+    evidence.artifacts.set("plan", flight->second.plan.hex());
+    free_lanes_.insert(flight->second.proposal.lane);
+    in_flight_.erase(flight);
+    idle_lanes_.clear();
+    parts_.recorder.after_commit([parts = &parts_, evidence] {
+      parts->observer.evaluated(evidence, parts->recorder.engine().view());
+    });
+    return record(Evaluated{std::move(evidence)});
+  }
+
+  Result<RunEnd> finish(bool interrupted) {
+    if (interrupted) {
+      COPPICE_TRY_VOID(tick(Nanoseconds{1}));
+    }
+    COPPICE_TRY_VOID(parts_.recorder.commit());
+    RunEnd end;
+    end.interrupted = interrupted && !stopped_;
+    end.stopped = stopped_;
+    end.elapsed = elapsed();
+    return end;
+  }
+
+  struct Flight {
+    Proposed proposal;
+    Digest source, plan;
+  };
+
+  const RunLoop& parts_;
+  EvaluationPool pool_;
+  const Nanoseconds started_;
+  Nanoseconds last_tick_;
+  std::set<int> free_lanes_;
+  std::set<int> idle_lanes_;  // asked, and had nothing to do since the last result
+  std::map<AttemptId, Flight> in_flight_;
+  std::optional<Stopped> stopped_;
+  std::size_t refused_ = 0;
+  int silences_ = 0;
+};
+
+}  // namespace
+
+Result<RunEnd> run_loop(const RunLoop& parts) {
+  Loop loop(parts);
+  return loop.run();
+}
+
+}  // namespace coppice::cli
