@@ -11,3 +11,7 @@ pkg_check_modules(LIBGIT2 REQUIRED IMPORTED_TARGET libgit2)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
+find_package(CLI11 REQUIRED)  # package libcli11-dev
+# D3 draws the report; the whole library goes into the page (package node-d3).
+find_file(COPPICE_D3_FILE d3.min.js REQUIRED
+          PATHS /usr/share/nodejs/d3/dist /usr/share/javascript/d3 NO_DEFAULT_PATH)

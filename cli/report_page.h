@@ -1,0 +1,14 @@
+// report_page: one HTML file from the report's data; opens without network.
+#pragma once
+
+#include "core/json.h"
+
+#include <string>
+#include <string_view>
+
+namespace coppice::cli {
+
+// The page with D3, style, script and data inside.
+std::string report_page(std::string_view title, const Json& data);
+
+}  // namespace coppice::cli
