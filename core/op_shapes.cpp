@@ -42,6 +42,7 @@ ValueMap workload_values(const Op& op, const Suite& suite, const Workload& workl
     values.insert_or_assign(name, Value(extent));
   }
   for (const auto& [name, choice] : suite.types) {
+    values.insert_or_assign(name, Value(choice));
     if (const auto type = dtype(choice); type.ok()) {
       values.insert_or_assign(name + ".bytes", Value(static_cast<std::int64_t>(size_of(*type))));
     }

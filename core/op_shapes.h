@@ -19,8 +19,8 @@ struct TensorShape {
   std::uint64_t bytes = 0;
 };
 
-// What expressions of the contract (shapes, constraints, cost, claims) may name for one workload:
-// dims, constants, and `<type>.bytes`, the size of one element of each of Op::types ("T.bytes").
+// What expressions may name for one workload: dims, constants, and for each of Op::types its choice
+// as text (`T == 'bf16'`) and the size of one element (`T.bytes`).
 ValueMap workload_values(const Op& op, const Suite& suite, const Workload& workload);
 
 // The element type of a tensor in this suite.

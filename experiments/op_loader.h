@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/op.h"
+#include "core/op_shapes.h"
 #include "core/result.h"
 
 #include <map>
@@ -22,16 +23,7 @@ std::vector<Error> lint_op(const std::string& folder);
 Result<std::string> find_op(const std::string& name_or_path,
                             const std::vector<std::string>& search_paths);
 
-// The suite's tensors for one workload: shapes and types as numbers. Errors: an unbound name, a
-// negative extent, an unknown type.
-struct TensorShape {
-  std::string name;
-  TensorRole role = TensorRole::value;
-  DType dtype = DType::f32;
-  std::vector<std::int64_t> shape;
-  std::uint64_t elements = 0;
-  std::uint64_t bytes = 0;
-};
+// The suite's tensors for one workload: core/op_shapes.h's tensor_shapes.
 Result<std::vector<TensorShape>> shapes(const Op& op, const Suite& suite, const Workload& workload);
 
 }  // namespace coppice::experiments
