@@ -20,6 +20,8 @@ struct DeviceSession {
   std::string suite;
   int lane_threads = 0;            // cpu: worker threads a candidate may use; 0 = all cores
   std::string isolation = "best";  // minimum level demanded: best, none, process, namespaces, full
+  std::string cache_folder;        // of compiled references and baselines; empty: no cache
+  std::vector<Gate> skip_gates;  // only for tests of the judge itself: shows that a gate is needed
 };
 
 // A candidate built and resolved for every workload it is to run.
@@ -51,6 +53,9 @@ class DeviceBackend {
   // host scalars that the structure hook derived, per workload: plans may name them
   virtual Result<std::map<std::string, ValueMap>> host_scalars() = 0;
   virtual Result<std::vector<BaselineFrozen>> freeze_baselines(std::stop_token stop) = 0;
+  // Takes over what an earlier agent or session of this machine froze, instead of freezing again.
+  virtual Result<void> adopt_baselines(const std::vector<BaselineFrozen>& frozen,
+                                       std::stop_token stop) = 0;
   virtual Result<Evidence> evaluate(const DeviceTask& task, std::stop_token stop) = 0;
 };
 

@@ -1,0 +1,64 @@
+// The table of helper processes: a new backend is one line in `kBackends`.
+
+#include "evaluators/processes.h"
+
+#include "evaluators/agent.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <cstring>
+#include <string_view>
+
+namespace coppice::evaluators {
+namespace {
+
+struct BackendLine {
+  std::string_view name;
+  std::unique_ptr<DeviceBackend> (*make)();
+};
+const std::vector<BackendLine>& backends() {
+  static const std::vector<BackendLine> kBackends = {};
+  return kBackends;
+}
+
+int agent_main(int argc, char** argv) {
+  std::string_view backend;
+  for (int i = 2; i + 1 < argc; ++i) {
+    if (std::strcmp(argv[i], "--backend") == 0) {
+      backend = argv[i + 1];
+    }
+  }
+  for (const BackendLine& line : backends()) {
+    if (line.name == backend) {
+      return run_agent(STDIN_FILENO, STDOUT_FILENO, line.make);
+    }
+  }
+  return 2;
+}
+
+}  // namespace
+
+std::optional<int> dispatch_internal(int argc, char** argv) {
+  if (argc < 2) {
+    return std::nullopt;
+  }
+  const std::string_view name = argv[1];
+  if (name == "agent") {
+    return agent_main(argc, argv);
+  }
+  return std::nullopt;
+}
+
+Result<std::string> own_executable() {
+  std::array<char, PATH_MAX> path{};
+  const ssize_t n = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
+  if (n <= 0) {
+    return Error{ErrorCode::environment, fmt::format("/proc/self/exe: {}", std::strerror(errno))};
+  }
+  return std::string(path.data(), static_cast<std::size_t>(n));
+}
+
+}  // namespace coppice::evaluators
