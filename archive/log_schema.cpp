@@ -1,6 +1,7 @@
 // The log's tables.
 #include "archive/log_schema.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -50,7 +51,7 @@ Result<SchemaState> check_log_schema(const Database& database) {
   COPPICE_TRY(const std::int64_t application, database.integer("PRAGMA application_id"));
   COPPICE_TRY(Statement statement,
               database.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL "
-                               "ORDER BY rowid"));
+                               "ORDER BY name"));
   if (application == kLogApplicationId && version > kLogSchema) {
     return Error{ErrorCode::environment,
                  database.path() + ": written by a newer coppice (schema " +
@@ -63,7 +64,7 @@ Result<SchemaState> check_log_schema(const Database& database) {
     if (!row) {
       break;
     }
-    if (found >= kStatements.size() || statement.bytes(1) != kStatements[found]) {
+    if (std::ranges::find(kStatements, statement.bytes(1)) == kStatements.end()) {
       return differs(database, "another definition of \"" + std::string(statement.bytes(0)) + "\"");
     }
     ++found;

@@ -43,9 +43,12 @@ std::string_view hint_of(int code) {
 }
 
 Error sqlite_error(sqlite3* connection, const std::string& path, int code) {
+  const int last_error = errno;
   std::string message = path + ": " + (connection != nullptr ? sqlite3_errmsg(connection) : "") +
                         " [sqlite " + std::to_string(code) + "]";
-  const int system = connection != nullptr ? sqlite3_system_errno(connection) : 0;
+  // SQLite does not note the system's reason on every path; then the last failed call's is there.
+  const int noted = connection != nullptr ? sqlite3_system_errno(connection) : 0;
+  const int system = noted != 0 ? noted : last_error;
   const int kind = code & 0xff;
   if (system != 0 && (kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN || kind == SQLITE_FULL)) {
     message += ": " + std::generic_category().message(system);
@@ -99,6 +102,7 @@ Statement& Statement::bind_blob(int position, std::string_view bytes) {
 }
 
 Result<bool> Statement::step() {
+  errno = 0;
   const int code = sqlite3_step(statement_.get());
   if (code == SQLITE_ROW) {
     return true;

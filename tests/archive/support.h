@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <string>
 
@@ -74,7 +75,8 @@ inline std::string slurp(const std::string& path) {
 }
 
 inline void spill(const std::string& path, std::string_view bytes) {
-  must(replace_file(path, bytes));
+  std::ofstream(path, std::ios::binary | std::ios::trunc)
+      .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
 // Runs `body` in a child process and returns its wait status; body's result is the exit status.
