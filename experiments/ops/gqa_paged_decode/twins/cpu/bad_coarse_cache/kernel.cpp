@@ -1,0 +1,3 @@
+// Wrong: keeps half of the significant bits of keys and values (bf16 under the f32 class).
+#define TWIN_CACHED(x) coarse(x)
+#include "plain_attend.h"

@@ -1,0 +1,3 @@
+// Wrong: a sequence without keys gets NaN.
+#define TWIN_EMPTY_OUT std::numeric_limits<float>::quiet_NaN()
+#include "plain_attend.h"

@@ -1,0 +1,3 @@
+// Wrong: heads dealt out in turn instead of in groups.
+#define TWIN_KV_HEAD(head, group, kv_heads) ((head) % (kv_heads))
+#include "plain_attend.h"

@@ -1,0 +1,3 @@
+// Wrong: a scale that is 2 % too large.
+#define TWIN_SCALE(scale) ((scale)*1.02f)
+#include "plain_attend.h"

@@ -1,0 +1,2 @@
+// Right: the plainest form.
+#include "plain_attend.h"

@@ -1,0 +1,3 @@
+// Right: eight parts, merged.
+#define TWIN_PARTS 8
+#include "plain_attend.h"
