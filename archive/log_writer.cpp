@@ -12,6 +12,9 @@ using std::chrono::steady_clock;
 // An event's size before it is encoded: only the queue's bound reads it.
 constexpr std::size_t kTypicalEvent = 2048;
 
+// One transaction stays far below the log's own limit, which knows nothing of entries.
+constexpr std::size_t kRowsPerCommit = 1024;
+
 Nanoseconds since(steady_clock::time_point start) {
   return std::chrono::duration_cast<Nanoseconds>(steady_clock::now() - start);
 }
@@ -63,59 +66,70 @@ Result<void> LogWriter::usable() const {
 }
 
 Result<EventSeq> LogWriter::append(Event event) {
-  return enqueue(Entry{std::move(event), kTypicalEvent}, true);
+  std::vector<Event> events;
+  events.push_back(std::move(event));
+  return append_all(std::move(events));
+}
+
+Result<EventSeq> LogWriter::append_all(std::vector<Event> events) {
+  const std::size_t rows = events.size();
+  return enqueue(Entry{std::move(events), rows, rows * kTypicalEvent});
 }
 
 Result<EventSeq> LogWriter::append_encoded(std::string bytes) {
   const std::size_t size = bytes.size();
-  return enqueue(Entry{std::move(bytes), size}, true);
+  return enqueue(Entry{std::move(bytes), 1, size});
 }
 
 Result<Digest> LogWriter::put_blob(std::string bytes) {
   const Digest digest = sha256(bytes);
   const std::size_t size = bytes.size();
-  COPPICE_TRY_VOID(enqueue(Entry{Blob{std::move(bytes)}, size}, false));
+  COPPICE_TRY_VOID(enqueue(Entry{Blob{std::move(bytes)}, 1, size}));
   return digest;
 }
 
-Result<EventSeq> LogWriter::enqueue(Entry entry, bool event) {
-  EventSeq seq;
+bool LogWriter::full() const {
+  return waiting_rows_ > 0 &&
+         (waiting_rows_ >= options_.queue_rows || waiting_bytes_ >= options_.queue_bytes);
+}
+
+Result<EventSeq> LogWriter::enqueue(Entry entry) {
+  EventSeq last;
   {
     const MutexLock lock(mutex_);
-    const auto start = steady_clock::now();
-    const auto deadline = after(options_.patience);
-    const auto full = [this]() COPPICE_REQUIRES(mutex_) {
-      return waiting_rows_ > 0 &&
-             (waiting_rows_ >= options_.queue_rows || waiting_bytes_ >= options_.queue_bytes);
-    };
-    bool waited = false;
-    while (usable().ok() && full()) {
-      waited = true;
-      if (room_.wait_until(mutex_, deadline) == std::cv_status::timeout && full()) {
-        return too_slow("waiting for room in the queue", options_.patience);
+    if (usable().ok() && full()) {
+      const auto start = steady_clock::now();
+      const auto deadline = after(options_.patience);
+      while (usable().ok() && full()) {
+        if (room_.wait_until(mutex_, deadline) == std::cv_status::timeout && full()) {
+          return too_slow("waiting for room in the queue", options_.patience);
+        }
       }
-    }
-    if (waited) {
       figures_.blocked += since(start);
     }
     COPPICE_TRY_VOID(usable());
     if (queue_.empty()) {
       oldest_ = steady_clock::now();
     }
-    ++waiting_rows_;
+    const std::size_t before = queued_rows_;
+    queued_rows_ += entry.rows;
+    waiting_rows_ += entry.rows;
     waiting_bytes_ += entry.bytes;
-    ++taken_in_;
-    if (event) {
-      seq = EventSeq{next_event_++};
+    taken_in_ += entry.rows;
+    if (!std::holds_alternative<Blob>(entry.what)) {
+      next_event_ += entry.rows;
     }
+    last = EventSeq{next_event_ - 1};
     queue_.push_back(std::move(entry));
     // The thread sleeps until the group's age; wake it for the first entry and for a full group.
-    if (queue_.size() != 1 && queue_.size() != options_.group_rows) {
-      return seq;
+    const bool first = before == 0;
+    const bool filled = before < options_.group_rows && queued_rows_ >= options_.group_rows;
+    if (!first && !filled) {
+      return last;
     }
   }
   work_.notify_one();
-  return seq;
+  return last;
 }
 
 Result<void> LogWriter::wait(EventSeq seq) {
@@ -185,7 +199,7 @@ Result<void> LogWriter::close() {
 }
 
 bool LogWriter::group_due(Time now) const {
-  return !queue_.empty() && (queue_.size() >= options_.group_rows || wanted_ > settled_ ||
+  return !queue_.empty() && (queued_rows_ >= options_.group_rows || wanted_ > settled_ ||
                              now - oldest_ >= options_.group_age);
 }
 
@@ -203,19 +217,28 @@ bool LogWriter::take_group(std::deque<Entry>& group) {
     return false;
   }
   group.swap(queue_);
+  queued_rows_ = 0;
   return true;
 }
 
 Result<void> LogWriter::write_group(std::deque<Entry> group) {
+  std::size_t rows = 0;
   for (Entry& entry : group) {
     if (const auto* blob = std::get_if<Blob>(&entry.what)) {
       COPPICE_TRY_VOID(log_.put_blob(blob->bytes));
     } else if (auto* bytes = std::get_if<std::string>(&entry.what)) {
       COPPICE_TRY_VOID(log_.append_encoded(std::move(*bytes)));
     } else {
-      COPPICE_TRY_VOID(log_.append(std::get<Event>(entry.what)));
+      for (const Event& event : std::get<std::vector<Event>>(entry.what)) {
+        COPPICE_TRY_VOID(log_.append(event));
+      }
     }
     entry.what = std::string();  // its memory goes now, not with the whole group
+    rows += entry.rows;
+    if (rows >= kRowsPerCommit) {
+      COPPICE_TRY_VOID(log_.commit());
+      rows = 0;
+    }
   }
   return log_.commit();
 }
@@ -223,10 +246,11 @@ Result<void> LogWriter::write_group(std::deque<Entry> group) {
 void LogWriter::work() {
   std::deque<Entry> group;
   while (take_group(group)) {
-    const std::size_t rows = group.size();
+    std::size_t rows = 0;
     std::size_t bytes = 0;
     std::size_t blobs = 0;
     for (const Entry& entry : group) {
+      rows += entry.rows;
       bytes += entry.bytes;
       blobs += std::holds_alternative<Blob>(entry.what) ? 1U : 0U;
     }

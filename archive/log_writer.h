@@ -13,6 +13,7 @@
 #include <string_view>
 #include <thread>
 #include <variant>
+#include <vector>
 
 namespace coppice::archive {
 
@@ -42,6 +43,9 @@ class LogWriter {
   // The event's place; not durable yet. Encoding and hashing happen on the writer's thread.
   Result<EventSeq> append(Event event);
   Result<EventSeq> append_encoded(std::string bytes);
+  // All of them in one commit, whatever happens: an input and the decisions that follow from it.
+  // Returns the place of the last.
+  Result<EventSeq> append_all(std::vector<Event> events);
   // Ordered before any event appended later, so that no durable event names a missing text.
   Result<Digest> put_blob(std::string bytes);
   Result<void> wait(EventSeq seq);  // until that event is durable
@@ -64,7 +68,8 @@ class LogWriter {
     std::string bytes;
   };
   struct Entry {
-    std::variant<Event, std::string, Blob> what;  // std::string: an encoded event
+    std::variant<std::vector<Event>, std::string, Blob> what;  // std::string: an encoded event
+    std::size_t rows = 0;
     std::size_t bytes = 0;
   };
   using Time = std::chrono::steady_clock::time_point;
@@ -74,7 +79,8 @@ class LogWriter {
   Result<void> write_group(std::deque<Entry> group);
   bool group_due(Time now) const COPPICE_REQUIRES(mutex_);
   Result<void> usable() const COPPICE_REQUIRES(mutex_);
-  Result<EventSeq> enqueue(Entry entry, bool event);
+  Result<EventSeq> enqueue(Entry entry);
+  bool full() const COPPICE_REQUIRES(mutex_);
   void stop(bool drop);
 
   ExperimentLog log_;  // the thread's alone, until it has ended
@@ -83,6 +89,7 @@ class LogWriter {
   mutable Mutex mutex_;
   std::condition_variable_any room_, work_, progress_;
   std::deque<Entry> queue_ COPPICE_GUARDED_BY(mutex_);
+  std::size_t queued_rows_ COPPICE_GUARDED_BY(mutex_) = 0;
   // Queued or being committed.
   std::size_t waiting_rows_ COPPICE_GUARDED_BY(mutex_) = 0;
   std::size_t waiting_bytes_ COPPICE_GUARDED_BY(mutex_) = 0;

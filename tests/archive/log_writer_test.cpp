@@ -1,6 +1,7 @@
 // What the committing thread promises: order, groups, durability on request, one clear failure.
 #include "archive/log_writer.h"
 
+#include "archive/checkpoint_file.h"
 #include "tests/archive/support.h"
 
 #include <thread>
@@ -102,6 +103,21 @@ TEST_CASE("a full queue makes callers wait instead of growing") {
   const auto all = texts(dir / "run");
   REQUIRE(all.size() == 40);
   REQUIRE(all[39] == "39");
+}
+
+TEST_CASE("events appended together are never parted by a commit") {
+  const TempDir dir;
+  WriterOptions options;
+  options.group_rows = 5;
+  LogWriter writer(must(ExperimentLog::open(dir / "run", Mode::create)), options);
+  for (int step = 0; step < 60; ++step) {
+    std::vector<Event> together(3, Event{WorkRequested{step}});
+    REQUIRE(must(writer.append_all(together)).value == static_cast<std::uint64_t>(step + 1) * 3);
+  }
+  must(writer.close());
+  for (const Checkpoint& checkpoint : must(read_checkpoints(dir / "run/checkpoints.txt"))) {
+    REQUIRE(checkpoint.count % 3 == 0);
+  }
 }
 
 TEST_CASE("many threads may append; each place is given once and the chain holds") {
