@@ -3,6 +3,8 @@
 add_library(coppice_flags INTERFACE)
 target_compile_options(coppice_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wconversion -Wno-sign-conversion
+  # GCC 12 warns wrongly about text + std::string (its bug 105651).
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   # Decision arithmetic must be the same everywhere: never contract a*b+c behind our back.
   -ffp-contract=off)
 target_compile_definitions(coppice_flags INTERFACE

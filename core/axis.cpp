@@ -16,6 +16,7 @@ struct AxisSpace::Bound {
   bool always = false;            // a `when` that is absent
   std::vector<int> axis_of_slot;  // -1: constant
   std::vector<Value> constant_of_slot;
+  std::vector<ExprRange> range_of_slot;  // of an axis's levels
 };
 
 namespace {
@@ -51,6 +52,26 @@ Value level_identity(const Value& level) {
     return static_cast<std::int64_t>(*real);
   }
   return level;
+}
+
+// The numbers among which an axis chooses; none when a level is text.
+ExprRange range_of(const Axis& axis) {
+  ExprRange range;
+  for (const Value& level : axis.levels) {
+    const auto* truth = std::get_if<bool>(&level);
+    const auto* whole = std::get_if<std::int64_t>(&level);
+    const auto* real = std::get_if<double>(&level);
+    if (truth == nullptr && whole == nullptr && real == nullptr) {
+      return {};
+    }
+    const double number = truth != nullptr   ? (*truth ? 1.0 : 0.0)
+                          : whole != nullptr ? static_cast<double>(*whole)
+                                             : *real;
+    const bool first = range.low > range.high;
+    range.low = first ? number : std::min(range.low, number);
+    range.high = first ? number : std::max(range.high, number);
+  }
+  return range;
 }
 
 Result<void> check_axis(const Axis& axis) {
@@ -103,7 +124,7 @@ Result<AxisSpace> AxisSpace::create(std::vector<Axis> axes,
   }
   const auto bind =
       [&](const Expr& expr, std::size_t visible, const std::string& what) -> Result<Bound> {
-    Bound bound{expr, false, {}, {}};
+    Bound bound{expr, false, {}, {}, {}};
     for (const std::string& name : expr.names()) {
       const auto axis = position.find(name);
       const auto constant = constants.find(name);
@@ -117,6 +138,7 @@ Result<AxisSpace> AxisSpace::create(std::vector<Axis> axes,
       }
       const bool is_axis = axis != position.end();
       bound.axis_of_slot.push_back(is_axis ? static_cast<int>(axis->second) : -1);
+      bound.range_of_slot.push_back(is_axis ? range_of(axes[axis->second]) : ExprRange());
       bound.constant_of_slot.push_back(is_axis ? Value(false) : constant->second);
     }
     return bound;
@@ -129,7 +151,7 @@ Result<AxisSpace> AxisSpace::create(std::vector<Axis> axes,
   std::vector<Bound> bound_when;
   for (std::size_t i = 0; i < axes.size(); ++i) {
     if (!axes[i].when) {
-      bound_when.push_back(Bound{Expr(), true, {}, {}});
+      bound_when.push_back(Bound{Expr(), true, {}, {}, {}});
       continue;
     }
     COPPICE_TRY(Bound bound, bind(*axes[i].when, i, "axis \"" + axes[i].name + "\": when"));
@@ -182,7 +204,7 @@ Expr::Truth AxisSpace::judge(const Bound& bound, const Genome& genome, std::size
                       : a >= known ? nullptr
                                    : &axes_[a].levels[genome.levels[a]];
   }
-  return bound.expr.judge(slots.span());
+  return bound.expr.judge(slots.span(), bound.range_of_slot);
 }
 
 bool AxisSpace::active(const Genome& genome, std::size_t axis) const {

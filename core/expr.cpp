@@ -114,9 +114,12 @@ Result<Value> Expr::evaluate_slots(std::span<const Value* const> slots) const {
   return run(tree_->tree, slots.data());
 }
 
-Expr::Truth Expr::judge(std::span<const Value* const> slots) const {
+Expr::Truth Expr::judge(std::span<const Value* const> slots,
+                        std::span<const ExprRange> ranges) const {
   COPPICE_CHECK(slots.size() == names().size());
-  const int truth = detail::judge_expr(tree_->tree, tree_->tree.root, slots.data());
+  COPPICE_CHECK(ranges.empty() || ranges.size() == slots.size());
+  const int truth = detail::judge_expr(
+      tree_->tree, tree_->tree.root, slots.data(), ranges.empty() ? nullptr : ranges.data());
   return truth < 0 ? Truth::open : truth > 0 ? Truth::yes : Truth::no;
 }
 

@@ -14,6 +14,12 @@
 
 namespace coppice {
 
+// What a value that is not known yet may be: numbers from low to high; low > high: no number.
+struct ExprRange {
+  double low = 1.0;
+  double high = 0.0;
+};
+
 // Grammar (Python's precedence and meaning; nothing else is accepted, nothing is executed):
 //   or and not  == != < <= > >= in  + - * / // % **  unary -  ( )  a if c else b
 //   literals: 12  0.5  'text' "text"  True False true false  [a, b, c] (only right of `in`)
@@ -42,7 +48,9 @@ class Expr {
   // A truth over values of which some are not known yet (null): `open` when it depends on them.
   // What fails to evaluate is a `no`. Never allocates.
   enum class Truth { no, yes, open };
-  Truth judge(std::span<const Value* const> slots) const;
+  // `ranges` (empty, or one for each slot) bounds the numbers that unknown slots may still take, so
+  // that tile * stages <= 64 is judged before all of its names are known.
+  Truth judge(std::span<const Value* const> slots, std::span<const ExprRange> ranges = {}) const;
 
   Result<std::int64_t> integer(const ValueMap& values) const;  // error unless a whole number
   Result<double> real(const ValueMap& values) const;

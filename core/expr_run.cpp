@@ -48,8 +48,11 @@ Cell load(const Value& value) {
 // One evaluation; faults stop it.
 class Run {
  public:
-  Run(const ExprTree& tree, const Value* const* slots, ExprFault& fault)
-      : tree_(tree), slots_(slots), fault_(fault) {}
+  Run(const ExprTree& tree,
+      const Value* const* slots,
+      ExprFault& fault,
+      const ExprRange* ranges = nullptr)
+      : tree_(tree), slots_(slots), fault_(fault), ranges_(ranges) {}
 
   bool value(std::uint32_t at, Cell& out) {
     const ExprNode& node = tree_.nodes[at];
@@ -143,7 +146,12 @@ class Run {
     }
     if (fault_.code == Code::unassigned) {
       fault_ = {};
-      return -1;
+      ExprRange range;
+      if (ranges_ == nullptr || !bound_expr(tree_, at, slots_, ranges_, range)) {
+        return -1;
+      }
+      const bool only_zero = range.low == 0.0 && range.high == 0.0;
+      return only_zero ? 0 : range.low > 0.0 || range.high < 0.0 ? 1 : -1;
     }
     return 0;
   }
@@ -425,6 +433,7 @@ class Run {
   const ExprTree& tree_;
   const Value* const* slots_;
   ExprFault& fault_;
+  const ExprRange* ranges_;
 };
 
 std::string_view words(Code code) {
@@ -461,9 +470,12 @@ bool run_expr(const ExprTree& tree,
   return Run(tree, slots, fault).value(node, out);
 }
 
-int judge_expr(const ExprTree& tree, std::uint32_t node, const Value* const* slots) {
+int judge_expr(const ExprTree& tree,
+               std::uint32_t node,
+               const Value* const* slots,
+               const ExprRange* ranges) {
   ExprFault fault;
-  return Run(tree, slots, fault).judge(node);
+  return Run(tree, slots, fault, ranges).judge(node);
 }
 
 std::string explain_fault(const ExprTree& tree, const ExprFault& fault) {

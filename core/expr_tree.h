@@ -1,6 +1,7 @@
 // The parsed form of an expression: what the parser builds and the evaluator runs. Private to Expr.
 #pragma once
 
+#include "core/expr.h"
 #include "core/result.h"
 #include "core/value.h"
 
@@ -107,8 +108,19 @@ bool run_expr(const ExprTree& tree,
               ExprCell& out,
               ExprFault& fault);
 
-// -1: can't be judged with the slots that are there; 0: no (or fails); 1: yes.
-int judge_expr(const ExprTree& tree, std::uint32_t node, const Value* const* slots);
+// -1: can't be judged with the slots that are there; 0: no (or fails); 1: yes. `ranges` (may be
+// null) has the bounds of slots that are null.
+int judge_expr(const ExprTree& tree,
+               std::uint32_t node,
+               const Value* const* slots,
+               const ExprRange* ranges);
+
+// Bounds of a numeric node over partly known slots; false: no bounds. Never too narrow.
+bool bound_expr(const ExprTree& tree,
+                std::uint32_t node,
+                const Value* const* slots,
+                const ExprRange* ranges,
+                ExprRange& out);
 
 std::string explain_fault(const ExprTree& tree, const ExprFault& fault);
 

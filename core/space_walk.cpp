@@ -11,9 +11,9 @@ namespace coppice {
 
 namespace {
 
-constexpr std::size_t kMaxStates = 400000;    // of the counting table
-constexpr std::size_t kMaxVisits = 8000000;   // while counting
-constexpr std::size_t kMaxWalk = 40000000;    // steps of an enumeration without counts
+constexpr std::size_t kMaxStates = 200000;    // of the counting table
+constexpr std::size_t kMaxVisits = 1000000;   // while counting
+constexpr std::size_t kMaxWalk = 5000000;     // steps of an enumeration without counts
 constexpr std::size_t kMaxBacktrack = 50000;  // steps of a sample or repair that meets dead ends
 constexpr int kDescents = 8;                  // drawn for one near-uniform sample
 constexpr std::uint64_t kMostCount = std::numeric_limits<std::int64_t>::max();

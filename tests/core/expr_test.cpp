@@ -206,3 +206,23 @@ TEST_CASE("a restriction is judged in well under a microsecond") {
   // Generous, for debug builds and busy machines; about 100 ns in a release build.
   CHECK(std::chrono::duration<double>(spent).count() / kRounds < 5e-6);
 }
+
+TEST_CASE("bounds of unknown values let a truth be judged early, and never wrongly") {
+  using Truth = Expr::Truth;
+  const std::vector<ExprRange> ranges = {{1, 8}, {2, 4}};
+  const Value big = whole(40);
+  const auto judge = [&](const char* text, std::vector<const Value*> slots) {
+    const Expr expr = *Expr::parse(text);
+    return expr.judge(slots, std::span(ranges).first(slots.size()));
+  };
+  CHECK(judge("a * b <= 64", {&big, nullptr}) == Truth::no);
+  CHECK(judge("a * b <= 64", {nullptr, nullptr}) == Truth::yes);
+  CHECK(judge("a * b <= 20", {nullptr, nullptr}) == Truth::open);
+  CHECK(judge("a + b == 13", {nullptr, nullptr}) == Truth::no);
+  CHECK(judge("not (a - b < 10)", {nullptr, nullptr}) == Truth::no);
+  CHECK(judge("a // b > 4", {nullptr, nullptr}) == Truth::no);
+  CHECK(judge("max(a, b) < 2", {nullptr, nullptr}) == Truth::no);
+  CHECK(judge("a / (b - 2) > 100", {nullptr, nullptr}) == Truth::open);
+  CHECK(judge("a % b == 9", {nullptr, nullptr}) == Truth::open);
+  CHECK(judge("a == 'x'", {nullptr}) == Truth::open);
+}

@@ -232,8 +232,7 @@ TEST_CASE("a space of two thousand million points is walked in bounded time") {
   }
   CHECK(!walker.enumerate(100000));
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-  CHECK(spent.count() < 30.0);  // two seconds in a release build
-  WARN("seconds " << spent.count() << " count " << walker.count().value_or(0));
+  CHECK(spent.count() < 30.0);  // about one second in a release build
 }
 
 TEST_CASE("the same seed gives the same walk") {
