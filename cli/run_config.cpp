@@ -102,32 +102,6 @@ Result<void> read_search(const JsonReader& json, search::SearchOptions& options)
   return {};
 }
 
-Result<std::optional<Digest>> read_digest(const JsonReader& json, std::string_view key) {
-  const auto member = json.find(key);
-  if (!member) {
-    return std::optional<Digest>();
-  }
-  COPPICE_TRY(const std::string text, member->text());
-  const Result<Digest> digest = Digest::from_hex(text);
-  if (!digest.ok()) {
-    return member->error("64 hexadecimal digits");
-  }
-  return std::optional<Digest>(*digest);
-}
-
-Result<SeedKernel> read_seed_kernel(const JsonReader& json) {
-  SeedKernel seed;
-  if (json.is_string()) {
-    COPPICE_TRY(seed.folder, json.text());
-    return seed;
-  }
-  COPPICE_TRY_VOID(json.only_keys({"folder", "source", "plan"}));
-  COPPICE_TRY(seed.folder, json.text_or("folder", ""));
-  COPPICE_TRY(seed.source, read_digest(json, "source"));
-  COPPICE_TRY(seed.plan, read_digest(json, "plan"));
-  return seed;
-}
-
 Result<std::vector<std::string>> read_compare(const JsonReader& json) {
   COPPICE_TRY(const auto items, json.items());
   std::vector<std::string> names;
@@ -167,11 +141,7 @@ Result<void> read_lists(const JsonReader& json, RunConfig& config) {
     COPPICE_TRY(config.compare, read_compare(*member));
   }
   if (const auto member = json.find("seed_kernels")) {
-    COPPICE_TRY(const auto items, member->items());
-    for (const JsonReader& item : items) {
-      COPPICE_TRY(SeedKernel seed, read_seed_kernel(item));
-      config.seed_kernels.push_back(std::move(seed));
-    }
+    COPPICE_TRY(config.seed_kernels, member->texts());
   }
   return {};
 }
@@ -190,18 +160,6 @@ Json write_search(const search::SearchOptions& options, Json out) {
   out.set("lanes", options.lanes).set("stagnation", options.stagnation);
   out.set("finalists", options.finalists).set("promote", options.promote);
   out.set("switches", std::move(switches));
-  return out;
-}
-
-Json write_seed_kernel(const SeedKernel& seed) {
-  Json out = Json::object();
-  out.set("folder", seed.folder);
-  if (seed.source) {
-    out.set("source", seed.source->hex());
-  }
-  if (seed.plan) {
-    out.set("plan", seed.plan->hex());
-  }
   return out;
 }
 
@@ -257,7 +215,7 @@ Json to_json(const RunConfig& config) {
   out.set("compile_jobs", config.compile_jobs).set("isolation", config.isolation);
   out.set("launcher", Json::array_of(config.launcher, same));
   out.set("llm", config.llm).set("warm_start", config.warm_start);
-  out.set("seed_kernels", Json::array_of(config.seed_kernels, write_seed_kernel));
+  out.set("seed_kernels", Json::array_of(config.seed_kernels, same));
   return out;
 }
 

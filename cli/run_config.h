@@ -2,25 +2,15 @@
 // log.
 #pragma once
 
-#include "core/digest.h"
 #include "core/json.h"
 #include "core/result.h"
 #include "search/search_config.h"
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace coppice::cli {
-
-// A kernel of the user's that the search starts from. In a config: its folder. In the log: also the
-// digests of its texts, so that a replay needs no folder.
-struct SeedKernel {
-  std::string folder;
-  std::optional<Digest> source;
-  std::optional<Digest> plan;
-};
 
 // docs/config.md describes each member, with defaults and units.
 struct RunConfig {
@@ -42,7 +32,7 @@ struct RunConfig {
   std::vector<std::string> launcher;  // in front of the device agent's command line
   std::string llm = "off";
   bool warm_start = false;  // begin with what earlier runs of the archive learned about this op
-  std::vector<SeedKernel> seed_kernels;
+  std::vector<std::string> seed_kernels;  // folders of the user's own kernels
 };
 
 // Strict: unknown keys, wrong types and values out of range are errors that name file and place.

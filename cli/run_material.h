@@ -1,0 +1,53 @@
+// RunMaterial: all that a run's decisions depend on, gathered from files or recalled from its log.
+#pragma once
+
+#include "archive/experiment_log.h"
+#include "cli/places.h"
+#include "cli/run_config.h"
+#include "cli/template_spaces.h"
+#include "core/op.h"
+#include "core/target.h"
+#include "search/engine.h"
+
+#include <string>
+#include <vector>
+
+namespace coppice::cli {
+
+struct RunMaterial {
+  RunConfig config;
+  Op op;  // with the user's own kernels among its templates
+  Target target;
+  TemplateSpaces templates;
+  std::vector<std::string> classes;  // precision classes of the suite, headline first
+  std::vector<Json> warm;
+  int decision_version = search::kDecisionVersion;
+  std::string run;  // name; empty before it has one
+
+  const Suite& suite() const;
+};
+
+// Reads op, target and seed kernels as the configuration says. Errors are the user's to mend.
+Result<RunMaterial> gather(const RunConfig& config, const Places& places);
+// The same from a run's log alone.
+Result<RunMaterial> recall(const archive::ExperimentLog& log);
+
+// Keeps the texts and appends RunStarted; the caller commits.
+Result<void> store(archive::ExperimentLog& log,
+                   const RunMaterial& material,
+                   const std::string& run,
+                   Json environment);
+
+search::EngineSetup engine_setup(const RunMaterial& material);
+
+// The candidate of a proposal, ready to be compiled. An Error is a candidate that can't be written
+// down: evidence for the caller.
+Result<Candidate> candidate_of(const RunMaterial& material,
+                               CandidateId id,
+                               const CandidateSpec& spec);
+
+// The op with a user's kernel as one more template: a folder with kernel.cpp (or .cu) and
+// template.json or plan.json. Returns the template's name.
+Result<std::string> add_kernel(Op& op, const std::string& folder, const std::string& backend);
+
+}  // namespace coppice::cli
