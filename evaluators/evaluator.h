@@ -41,6 +41,13 @@ class Evaluator {
   // Times all baselines of the suite and fixes the fastest plain one per workload. Called once per
   // run and machine before the first measure().
   virtual Result<std::vector<BaselineFrozen>> freeze_baselines(std::stop_token stop) = 0;
+  // Instead of freezing, when a run goes on: takes over what its first session froze.
+  virtual Result<void> adopt_baselines(const std::vector<BaselineFrozen>& frozen,
+                                       std::stop_token stop) {
+    static_cast<void>(frozen);
+    static_cast<void>(stop);
+    return {};
+  }
   virtual Built build(const EvaluationTask& task, std::stop_token stop) = 0;
   virtual Result<Evidence> measure(const EvaluationTask& task,
                                    const Built& built,
