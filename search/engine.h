@@ -38,8 +38,9 @@ class Engine {
   // Read-only views for progress lines and reports.
   const EngineView& view() const;
 
+  struct State;  // opaque; named by the view
+
  private:
-  struct State;
   explicit Engine(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -1,0 +1,71 @@
+// Chooser: the step in which search strategies differ; which point is tried next, and why.
+#pragma once
+
+#include "core/event.h"
+#include "core/executor.h"
+#include "planner/frontier.h"
+#include "search/book.h"
+#include "search/ledger.h"
+#include "search/tree.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace coppice::search {
+
+struct Choice {
+  Point point;
+  NodeId node;
+  std::string mutator;
+  std::vector<CandidateId> parents;
+  std::optional<Prediction> prediction;
+  std::string why;
+};
+
+// What every strategy works on; owned by the engine.
+struct Shared {
+  std::uint64_t seed = 0;
+  SearchOptions options;
+  Domain domain;
+  Book book;
+  Tree tree;
+  Ledger ledger;
+  std::vector<NodeId> template_nodes;  // by template
+
+  Shared(std::uint64_t run_seed, SearchOptions run_options, Domain run_domain);
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
+
+  // Applies an edit of our own, which must be sound, and puts it into the decisions.
+  void edit(Edit change, std::vector<Event>& out);
+  // Random numbers of the next attempt for one purpose.
+  Rng draw_stream(std::string_view purpose) const;
+  bool is_new(std::uint32_t t, const Genome& genome) const;
+};
+
+// Deterministic. Called by the engine only.
+class Chooser {
+ public:
+  virtual ~Chooser() = default;
+  // The next point, never one that the book knows; nothing when there is none left. Edits that led
+  // to it go to `out` first.
+  virtual std::optional<Choice> next(std::vector<Event>& out) = 0;
+  // An attempt at search fidelity came back (not called for infrastructure failures).
+  virtual void learn(const Attempt& attempt, const Lesson& lesson, std::vector<Event>& out) = 0;
+  virtual std::vector<CandidateId> elites() const { return {}; }
+  virtual std::vector<planner::LevelRecord> frontier() { return {}; }
+};
+
+// Inserts the root and a node for each template, and prunes templates without a valid point.
+void plant(Shared& shared, std::vector<Event>& out);
+
+std::unique_ptr<Chooser> make_chooser(Shared& shared, Executor& executor);
+std::unique_ptr<Chooser> make_tree_chooser(Shared& shared, Executor& executor);
+std::unique_ptr<Chooser> make_random_chooser(Shared& shared);
+std::unique_ptr<Chooser> make_best_of_n_chooser(Shared& shared);
+std::unique_ptr<Chooser> make_default_chooser(Shared& shared);
+std::unique_ptr<Chooser> make_hillclimb_chooser(Shared& shared);
+
+}  // namespace coppice::search

@@ -1,0 +1,79 @@
+// TreeChooser: strategy "coppice"; picks the node with the highest expected gain, stays until it
+// stagnates, and edits the tree with a reason for each edit.
+#pragma once
+
+#include "search/chooser.h"
+#include "search/scout.h"
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace coppice::search {
+
+class TreeChooser final : public Chooser {
+ public:
+  TreeChooser(Shared& shared, Executor& executor);
+
+  std::optional<Choice> next(std::vector<Event>& out) override;
+  void learn(const Attempt& attempt, const Lesson& lesson, std::vector<Event>& out) override;
+  std::vector<CandidateId> elites() const override;
+  std::vector<planner::LevelRecord> frontier() override;
+
+ private:
+  struct Mind {             // what is remembered of a node besides the tree's own facts
+    double expected = 0.0;  // best value seen at the last look
+    int leaves = 0;         // times left since its last improvement
+    int failures_in_a_row = 0;
+    std::string last_failure;
+  };
+
+  // ---- choosing a point ----
+  std::optional<Choice> next_default(std::vector<Event>& out);
+  std::optional<Choice> next_design(std::vector<Event>& out);
+  std::optional<Choice> choose_in(NodeId node, std::vector<Event>& out);
+  std::size_t pick(NodeId node, const std::vector<Option>& options);
+  std::size_t pick_by_ledger(const std::vector<Option>& options, Rng& rng) const;
+  std::size_t pick_unmodelled(NodeId node, const std::vector<Option>& options, Rng& rng);
+  Choice make_choice(NodeId node, const Option& option, bool scored, std::vector<Event>& out);
+  void tell_pending();
+
+  // ---- nodes ----
+  std::optional<NodeId> current(std::vector<Event>& out);
+  void enter(NodeId node, std::string reason, std::vector<Event>& out);
+  void leave(NodeId node, std::vector<Event>& out);
+  bool prune_if_hopeless(NodeId node, std::vector<Event>& out);
+  void suggest_focus(NodeId node, std::vector<Event>& out);
+  void refresh_priorities(std::vector<Event>& out);
+  bool reopen(std::vector<Event>& out);
+  // The node under which a point belongs, inserted if need be.
+  NodeId leaf_for(const Point& point, double priority, std::vector<Event>& out);
+  NodeId child_for(NodeId parent,
+                   std::size_t axis,
+                   const Point& point,
+                   double priority,
+                   std::vector<Event>& out);
+  // Takes options out whose structural choice has a node already.
+  void drop_opened(std::uint32_t t, std::vector<Option>& options) const;
+  // The node's structure is still free: its attempts open structural children.
+  bool chooses_structure(NodeId node) const;
+  bool structured(std::uint32_t t) const;
+  int patience(const Node& node) const;
+  std::uint32_t template_of(NodeId node) const;
+  Mind& mind(NodeId node) { return minds_[node]; }
+
+  Shared& shared_;
+  Scout scout_;
+  planner::Frontier frontier_;
+  std::optional<NodeId> current_;
+  std::uint32_t next_default_ = 0;
+  int designed_ = 0;
+  std::map<NodeId, Mind> minds_;
+  std::map<std::pair<NodeId, Signature>, NodeId> structure_;  // parent and (axis, level) to child
+  std::set<Signature> opened_;                                // structural choices that have a node
+  std::set<std::vector<std::uint32_t>> focused_;              // (node, axis, level) once suggested
+  std::uint64_t refreshed_ = 0;  // where the round of stale nodes stands
+};
+
+}  // namespace coppice::search
