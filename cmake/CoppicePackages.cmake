@@ -15,3 +15,5 @@ find_package(CLI11 REQUIRED)  # package libcli11-dev
 # D3 draws the report; the whole library goes into the page (package node-d3).
 find_file(COPPICE_D3_FILE d3.min.js REQUIRED
           PATHS /usr/share/nodejs/d3/dist /usr/share/javascript/d3 NO_DEFAULT_PATH)
+# Recorded autotuning tables are gzip files (apt: zlib1g-dev).
+find_package(ZLIB REQUIRED)

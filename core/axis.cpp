@@ -166,6 +166,21 @@ Result<AxisSpace> AxisSpace::create(std::vector<Axis> axes,
   return space;
 }
 
+Result<AxisSpace> AxisSpace::create_listed(std::vector<Axis> axes, std::vector<Genome> genomes) {
+  COPPICE_TRY(AxisSpace space, create(std::move(axes), {}));
+  std::sort(genomes.begin(), genomes.end());
+  for (std::size_t i = 0; i < genomes.size(); ++i) {
+    if (!space.valid(genomes[i])) {
+      return space_error("a listed genome does not fit the axes");
+    }
+    if (i > 0 && genomes[i] == genomes[i - 1]) {
+      return space_error("the genome " + space.describe(genomes[i]) + " is listed twice");
+    }
+  }
+  space.listed_ = std::make_shared<const std::vector<Genome>>(std::move(genomes));
+  return space;
+}
+
 std::optional<std::size_t> AxisSpace::find(std::string_view name) const {
   for (std::size_t i = 0; i < axes_.size(); ++i) {
     if (axes_[i].name == name) {
@@ -232,6 +247,9 @@ bool AxisSpace::valid(const Genome& genome) const {
     if (axes_[i].when && genome.levels[i] != axes_[i].default_level && !active(genome, i)) {
       return false;
     }
+  }
+  if (listed_ && !std::binary_search(listed_->begin(), listed_->end(), genome)) {
+    return false;
   }
   return first_broken(genome) < 0;
 }

@@ -65,6 +65,10 @@ class AxisSpace {
                                   std::vector<Expr> restrictions,
                                   ValueMap constants = {});
 
+  // Exactly these genomes are valid (a recorded table that knows no restrictions). Errors: as
+  // above, and a genome that does not fit the axes or occurs twice.
+  static Result<AxisSpace> create_listed(std::vector<Axis> axes, std::vector<Genome> genomes);
+
   std::size_t size() const { return axes_.size(); }
   const std::vector<Axis>& axes() const { return axes_; }
   const Axis& axis(std::size_t i) const { return axes_[i]; }
@@ -81,6 +85,8 @@ class AxisSpace {
   // Satisfies all restrictions and is canonical. An expression that fails to evaluate counts as
   // "no".
   bool valid(const Genome& genome) const;
+  // The genomes of a listed space, ascending; null for others.
+  const std::vector<Genome>* listed() const { return listed_.get(); }
   // The first restriction that the genome breaks, or -1.
   int first_broken(const Genome& genome) const;
   // Restriction i alone, with the axes known so far: axes >= known are unassigned; returns true
@@ -105,6 +111,7 @@ class AxisSpace {
   ValueMap constants_;
   std::shared_ptr<const std::vector<Bound>> bound_restrictions_;
   std::shared_ptr<const std::vector<Bound>> bound_when_;
+  std::shared_ptr<const std::vector<Genome>> listed_;
 };
 
 std::string_view to_text(AxisType type);

@@ -1,6 +1,7 @@
 // SpaceWalker: depth-first walks over look-up tables, with counts of what lies below each state.
 #include "core/space_walk.h"
 
+#include "core/space_listed.h"
 #include "core/space_rules.h"
 
 #include <algorithm>
@@ -8,6 +9,9 @@
 #include <unordered_map>
 
 namespace coppice {
+
+using detail::Choice;
+using detail::distance;
 
 namespace {
 
@@ -18,16 +22,16 @@ constexpr std::size_t kMaxBacktrack = 50000;  // steps of a sample or repair tha
 constexpr int kDescents = 8;                  // drawn for one near-uniform sample
 constexpr std::uint64_t kMostCount = std::numeric_limits<std::int64_t>::max();
 
-std::size_t distance(const Axis& axis, std::size_t a, std::size_t b) {
-  const bool ordered = axis.type == AxisType::integer || axis.type == AxisType::ordinal;
-  return !ordered ? (a == b ? 0 : 1) : a > b ? a - b : b - a;
-}
-
 }  // namespace
 
 struct SpaceWalker::State {
   explicit State(const AxisSpace& space_in)
-      : space(&space_in), rules(space_in), below(space_in.size() + 1) {
+      : space(&space_in), rules(space_in), listed(space_in.listed()), below(space_in.size() + 1) {
+    if (listed != nullptr) {
+      countable = true;
+      total = listed->size();
+      return;
+    }
     Genome genome = space->default_genome();
     countable = keys_fit();
     if (!rules.satisfiable()) {
@@ -107,6 +111,7 @@ struct SpaceWalker::State {
 
   const AxisSpace* space;
   detail::SpaceRules rules;
+  const std::vector<Genome>* listed;  // null: the rules say what is valid
   std::vector<std::unordered_map<std::uint64_t, std::uint64_t>> below;  // looked up, never walked
   bool countable = false;
   std::uint64_t total = 0;
@@ -123,7 +128,7 @@ const AxisSpace& SpaceWalker::space() const {
 }
 
 bool SpaceWalker::valid(const Genome& genome) const {
-  return state_->rules.valid(genome);
+  return state_->listed != nullptr ? state_->space->valid(genome) : state_->rules.valid(genome);
 }
 
 std::optional<std::uint64_t> SpaceWalker::count() const {
@@ -132,6 +137,9 @@ std::optional<std::uint64_t> SpaceWalker::count() const {
 
 Genome SpaceWalker::nth(std::uint64_t n) const {
   COPPICE_CHECK(state_->countable && n < state_->total);
+  if (state_->listed != nullptr) {
+    return (*state_->listed)[n];
+  }
   Genome genome = state_->space->default_genome();
   for (std::size_t depth = 0; depth < state_->size(); ++depth) {
     bool found = false;
@@ -156,6 +164,9 @@ std::optional<std::vector<Genome>> SpaceWalker::enumerate(std::size_t limit) con
   std::vector<Genome> out;
   if ((state.countable && state.total > limit) || !state.rules.satisfiable()) {
     return state.rules.satisfiable() ? std::nullopt : std::optional(out);
+  }
+  if (state.listed != nullptr) {
+    return *state.listed;
   }
   Genome genome = state.space->default_genome();
   std::vector<std::size_t> next(state.size() + 1, 0);
@@ -185,22 +196,6 @@ std::optional<std::vector<Genome>> SpaceWalker::enumerate(std::size_t limit) con
 
 namespace {
 
-// Levels that each axis may take: all, or the pinned one.
-struct Choice {
-  const Genome* genome = nullptr;
-  std::vector<bool> pinned;
-
-  Choice(std::size_t size, const Genome* from, std::span<const std::size_t> axes)
-      : genome(from), pinned(size, false) {
-    for (const std::size_t axis : axes) {
-      pinned[axis] = true;
-    }
-  }
-  bool permits(std::size_t axis, std::size_t level) const {
-    return !pinned[axis] || genome->levels[axis] == level;
-  }
-};
-
 struct Descent {
   Genome genome;
   double weight = 1.0;  // inverse of the probability of having come here
@@ -223,6 +218,9 @@ std::optional<Genome> SpaceWalker::sample_pinned(const Genome& from,
   const Choice choice(state.size(), &from, pinned);
   if (!state.rules.satisfiable()) {
     return std::nullopt;
+  }
+  if (state.listed != nullptr) {
+    return detail::pick_listed(*state.listed, choice, rng);
   }
   const auto options = [&](std::size_t depth, Genome& genome) {
     std::vector<std::size_t> out;
@@ -394,6 +392,9 @@ std::optional<Genome> SpaceWalker::repair(const Genome& genome,
     return std::nullopt;
   }
   const Choice choice(state.size(), &genome, pinned);
+  if (state.listed != nullptr) {
+    return detail::nearest_listed(*state.space, genome, choice, rng);
+  }
   const auto enter = [&](std::size_t depth, std::size_t level, Genome& walking) {
     return state.enter(depth, level, walking);
   };

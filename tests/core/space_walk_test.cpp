@@ -211,6 +211,32 @@ TEST_CASE("repair finds the nearest valid genome by brute force's measure") {
   }
 }
 
+TEST_CASE("a listed space walks as the space whose genomes it lists") {
+  const AxisSpace space = conditional_space();
+  std::vector<Axis> axes = space.axes();
+  for (Axis& one : axes) {
+    one.when.reset();
+  }
+  const std::vector<Genome> all = brute_force(space);
+  const AxisSpace listed = *AxisSpace::create_listed(axes, all);
+  const SpaceWalker walker(listed);
+  CHECK(walker.count() == all.size());
+  CHECK(*walker.enumerate(all.size()) == all);
+  CHECK(!walker.enumerate(all.size() - 1));
+  CHECK(walker.nth(3) == all[3]);
+  CHECK(!walker.valid(Genome{{1, 0, 1, 0}}));
+  Rng rng = stream(1, "test", 2);
+  const auto sampled = walker.sample_pinned(all[5], std::vector<std::size_t>{0, 1}, rng);
+  REQUIRE(sampled);
+  CHECK(sampled->levels[0] == all[5].levels[0]);
+  CHECK(*walker.repair(all[7], {}, rng) == all[7]);
+  const auto near = walker.repair(Genome{{1, 0, 1, 0}}, {}, rng);
+  REQUIRE(near);
+  CHECK(changed(*near, Genome{{1, 0, 1, 0}}) == 1);
+  CHECK(!AxisSpace::create_listed(axes, {all[0], all[0]}).ok());
+  CHECK(!AxisSpace::create_listed(axes, {Genome{{9, 0, 0, 0}}}).ok());
+}
+
 TEST_CASE("a space of two thousand million points is walked in bounded time") {
   const auto start = std::chrono::steady_clock::now();
   const AxisSpace space = huge_space();
