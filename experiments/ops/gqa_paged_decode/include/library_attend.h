@@ -263,7 +263,7 @@ double once() {
 
 }  // namespace
 
-int coppice_baseline_setup(const coppice_problem* p, int threads) {
+inline int library_setup(const coppice_problem* p, int threads) {
   job.p = p;
   job.batch = coppice_dim_of(p, "batch");
   job.heads = coppice_dim_of(p, "heads");
@@ -310,7 +310,7 @@ int coppice_baseline_setup(const coppice_problem* p, int threads) {
   return 0;
 }
 
-int coppice_baseline_run(const coppice_problem*) {
+inline int library_run() {
   crew->run(job.batch * job.kv_heads);
   return 0;
 }

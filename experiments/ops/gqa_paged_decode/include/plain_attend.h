@@ -106,11 +106,8 @@ static inline void attend_head(const coppice_task* task, void* const* args, std:
   coppice_out<float>(args, 7)[row] = length == 0 ? nothing : TWIN_LSE(largest, sum);
 }
 
-#ifndef TWIN_OWN_KERNEL
-// grid: [sequence, key/value head]
-COPPICE_KERNEL(attend) {
+static inline void attend_group(const coppice_task* task, void* const* args) {
   for (std::int64_t g = 0; g < GROUP; ++g) {
     attend_head(task, args, task->index[1] * GROUP + g);
   }
 }
-#endif

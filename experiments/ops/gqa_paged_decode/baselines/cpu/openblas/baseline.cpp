@@ -82,3 +82,11 @@ struct Library {
 }  // namespace
 
 #include "library_attend.h"
+
+int coppice_baseline_setup(const coppice_problem* p, int threads) {
+  return library_setup(p, threads);
+}
+
+int coppice_baseline_run(const coppice_problem*) {
+  return library_run();
+}

@@ -1,5 +1,4 @@
 // Wrong: hands back its queries.
-#define TWIN_OWN_KERNEL 1
 #include "plain_attend.h"
 
 // grid: [sequence, key/value head]

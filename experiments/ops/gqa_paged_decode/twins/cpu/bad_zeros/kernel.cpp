@@ -1,5 +1,4 @@
 // Wrong: all zeros.
-#define TWIN_OWN_KERNEL 1
 #include "plain_attend.h"
 
 // grid: [sequence, key/value head]
