@@ -97,7 +97,7 @@ using Vec = typename Types<Lanes>::f32;
 
 template <int Lanes>
 COPPICE_INLINE Vec<Lanes> broadcast(float x) {
-  return Vec<Lanes>{} + x;
+  return x - Vec<Lanes>{};  // minus, not plus: folds to x itself, -0 included
 }
 // No alignment needed.
 template <int Lanes>
