@@ -168,8 +168,9 @@ std::optional<Choice> TreeChooser::choose_in(NodeId node, std::vector<Event>& ou
     scout_.score(template_of(node), options);
   }
   const std::size_t best = pick(node, options);
+  Choice choice = make_choice(node, options[best], scored, out);
   scout_.drop_repair(node);
-  return make_choice(node, options[best], scored, out);
+  return choice;
 }
 
 std::size_t TreeChooser::pick(NodeId node, const std::vector<Option>& options) {
