@@ -1,0 +1,8 @@
+// Wrong: no eps.
+#define TWIN_EPS(eps) 0.0f
+#include "plain_norm.h"
+
+// grid: [block of rows]
+COPPICE_KERNEL(normalise) {
+  normalise_block(task, args);
+}
