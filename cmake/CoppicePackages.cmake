@@ -10,7 +10,11 @@ find_package(Eigen3 REQUIRED NO_MODULE)
 pkg_check_modules(LIBGIT2 REQUIRED IMPORTED_TARGET libgit2)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
-pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
+# Only the folder llm speaks HTTP.
+file(GLOB llm_sources ${CMAKE_SOURCE_DIR}/llm/*.cpp)
+if(llm_sources)
+  pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
+endif()
 find_package(CLI11 REQUIRED)  # package libcli11-dev
 # D3 draws the report; the whole library goes into the page (package node-d3).
 find_file(COPPICE_D3_FILE d3.min.js REQUIRED

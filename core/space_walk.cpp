@@ -210,6 +210,31 @@ std::optional<Genome> SpaceWalker::sample(Rng& rng, int tries) const {
   return sample_pinned(Genome(), {}, rng, tries);
 }
 
+// Where random descents meet dead ends only: one descent that steps back. `options(depth, genome)`:
+// the levels that axis `depth` may take.
+template <class Options>
+static std::optional<Genome> backtrack(Genome genome, const Options& options, Rng& rng) {
+  std::vector<std::vector<std::size_t>> open;
+  for (std::size_t steps = 0; steps < kMaxBacktrack; ++steps) {
+    if (open.size() == genome.levels.size()) {
+      return genome;
+    }
+    open.push_back(options(open.size(), genome));
+    rng.shuffle(open.back());
+    while (!open.empty() && open.back().empty()) {
+      open.pop_back();
+      if (!open.empty()) {
+        open.back().pop_back();
+      }
+    }
+    if (open.empty()) {
+      return std::nullopt;
+    }
+    genome.levels[open.size() - 1] = static_cast<std::uint16_t>(open.back().back());
+  }
+  return std::nullopt;
+}
+
 std::optional<Genome> SpaceWalker::sample_pinned(const Genome& from,
                                                  std::span<const std::size_t> pinned,
                                                  Rng& rng,
@@ -257,27 +282,7 @@ std::optional<Genome> SpaceWalker::sample_pinned(const Genome& from,
   if (kept || tries <= 0) {
     return kept ? std::optional(kept->genome) : std::nullopt;
   }
-  // Dead ends everywhere: one descent that steps back.
-  Genome genome = state.space->default_genome();
-  std::vector<std::vector<std::size_t>> open;
-  for (std::size_t steps = 0; steps < kMaxBacktrack; ++steps) {
-    if (open.size() == state.size()) {
-      return genome;
-    }
-    open.push_back(options(open.size(), genome));
-    rng.shuffle(open.back());
-    while (!open.empty() && open.back().empty()) {
-      open.pop_back();
-      if (!open.empty()) {
-        open.back().pop_back();
-      }
-    }
-    if (open.empty()) {
-      return std::nullopt;
-    }
-    genome.levels[open.size() - 1] = static_cast<std::uint16_t>(open.back().back());
-  }
-  return std::nullopt;
+  return backtrack(state.space->default_genome(), options, rng);
 }
 
 std::vector<Genome> SpaceWalker::neighbours(const Genome& genome, bool adjacent_only) const {

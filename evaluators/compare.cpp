@@ -19,6 +19,7 @@ namespace {
 constexpr double kRowFloor = 1e-6;
 
 struct RowSums {
+  std::uint64_t count = 0;  // elements in the row
   double diff2 = 0.0, ref2 = 0.0;
   std::uint64_t finite = 0;
   std::uint64_t unwritten = 0;
@@ -51,6 +52,7 @@ void over_rows(std::uint64_t rows, std::uint64_t elements, int threads, const Bo
 template <class Load>
 RowSums sum_row(const OutputView& o, std::uint64_t first, std::uint64_t count, const Load& load) {
   RowSums sums;
+  sums.count = count;
   const std::size_t width = size_of(o.dtype);
   for (std::uint64_t i = first; i < first + count; ++i) {
     const double want = o.expected[i];
@@ -208,6 +210,51 @@ void describe(const OutputView& o, const Tolerance& t, std::uint64_t worst_row, 
                             out.nrmse);
 }
 
+// RMS of the reference in one row; a row of zeros borrows a share of the tensor's.
+double rms_of_row(const RowSums& row, double tensor_rms) {
+  const double m = static_cast<double>(std::max<std::uint64_t>(row.finite, 1));
+  return std::max(std::sqrt(row.ref2 / m), kRowFloor * tensor_rms);
+}
+
+struct Overall {
+  Worst worst;
+  double row_error = 0.0;  // of the worst row
+  std::uint64_t row = 0;
+};
+
+Overall judge_rows(const OutputView& o,
+                   const Tolerance& tolerance,
+                   const std::vector<RowSums>& rows,
+                   double rms,
+                   int threads) {
+  std::uint64_t elements = 0;
+  for (const RowSums& row : rows) {
+    elements += row.count;
+  }
+  const std::uint64_t width = row_elements(o.shape);
+  std::vector<Worst> worst(rows.size());
+  std::vector<double> row_error(rows.size(), 0.0);
+  over_rows(rows.size(), elements, threads, [&](std::uint64_t r) {
+    const double m = static_cast<double>(std::max<std::uint64_t>(rows[r].finite, 1));
+    const double row_rms = rms_of_row(rows[r], rms);
+    row_error[r] = share(std::sqrt(rows[r].diff2 / m), row_rms);
+    worst[r] = worst_in(o, r * width, rows[r].count, Limits{tolerance, row_rms});
+  });
+  Overall overall;
+  for (std::uint64_t r = 0; r < rows.size(); ++r) {
+    overall.worst.bad += worst[r].bad;
+    if (worst[r].ratio > overall.worst.ratio) {
+      overall.worst.ratio = worst[r].ratio;
+      overall.worst.index = worst[r].index;
+    }
+    if (row_error[r] > overall.row_error) {
+      overall.row_error = row_error[r];
+      overall.row = r;
+    }
+  }
+  return overall;
+}
+
 }  // namespace
 
 std::uint64_t row_elements(const std::vector<std::int64_t>& shape) {
@@ -268,42 +315,20 @@ Comparison compare_output(const OutputView& o, const Tolerance& tolerance, int t
   const double rms = std::sqrt(all.ref2 / n);
   out.nrmse = all.diff2 == 0.0 ? 0.0 : std::sqrt(all.diff2 / n) / std::max(rms, 1e-300);
 
-  std::vector<Worst> worst(count);
-  std::vector<double> row_error(count, 0.0);
-  over_rows(count, elements, threads, [&](std::uint64_t r) {
-    const double m = static_cast<double>(std::max<std::uint64_t>(rows[r].finite, 1));
-    const double row_rms = std::max(std::sqrt(rows[r].ref2 / m), kRowFloor * rms);
-    row_error[r] = share(std::sqrt(rows[r].diff2 / m), row_rms);
-    worst[r] = worst_in(o, r * width, length(r), Limits{tolerance, row_rms});
-  });
-  Worst overall;
-  std::uint64_t worst_row = 0;
-  for (std::uint64_t r = 0; r < count; ++r) {
-    overall.bad += worst[r].bad;
-    if (worst[r].ratio > overall.ratio) {
-      overall.ratio = worst[r].ratio;
-      overall.index = worst[r].index;
-    }
-    if (row_error[r] > out.worst_row) {
-      out.worst_row = row_error[r];
-      worst_row = r;
-    }
-  }
-  out.bad_elements = overall.bad;
-  out.worst = overall.index;
+  const Overall overall = judge_rows(o, tolerance, rows, rms, threads);
+  out.worst_row = overall.row_error;
+  out.bad_elements = overall.worst.bad;
+  out.worst = overall.worst.index;
   out.actual_value = widen(o.dtype, o.actual, out.worst);
   out.expected_value = o.expected[out.worst];
-  const double m = static_cast<double>(std::max<std::uint64_t>(rows[out.worst / width].finite, 1));
-  out.limit =
-      Limits{tolerance, std::max(std::sqrt(rows[out.worst / width].ref2 / m), kRowFloor * rms)}.of(
-          out.expected_value);
-  out.error = std::max(overall.ratio, 0.0);
+  out.limit = Limits{tolerance, rms_of_row(rows[out.worst / width], rms)}.of(out.expected_value);
+  out.error = std::max(overall.worst.ratio, 0.0);
   if (!tolerance.absolute) {
     out.error = std::max({out.error,
                           share(out.nrmse, tolerance.nrmse),
                           share(out.worst_row, tolerance.nrmse * tolerance.row_factor)});
   }
-  describe(o, tolerance, worst_row, out);
+  describe(o, tolerance, overall.row, out);
   return out;
 }
 
