@@ -1,0 +1,13 @@
+// Wrong: routing weights are ignored.
+#define TWIN_ROUTING(w) 1.0f
+#include "plain_moe.h"
+
+// grid: [block of inner rows, pair]
+COPPICE_KERNEL(project) {
+  project_block(task, args);
+}
+
+// grid: [block of outer rows, token]
+COPPICE_KERNEL(collect) {
+  collect_block(task, args);
+}

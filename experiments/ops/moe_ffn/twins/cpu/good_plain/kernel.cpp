@@ -1,0 +1,12 @@
+// Right: the plainest form.
+#include "plain_moe.h"
+
+// grid: [block of inner rows, pair]
+COPPICE_KERNEL(project) {
+  project_block(task, args);
+}
+
+// grid: [block of outer rows, token]
+COPPICE_KERNEL(collect) {
+  collect_block(task, args);
+}

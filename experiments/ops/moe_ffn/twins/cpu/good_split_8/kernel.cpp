@@ -1,0 +1,13 @@
+// Right: eight partial sums.
+#define TWIN_PARTS 8
+#include "plain_moe.h"
+
+// grid: [block of inner rows, pair]
+COPPICE_KERNEL(project) {
+  project_block(task, args);
+}
+
+// grid: [block of outer rows, token]
+COPPICE_KERNEL(collect) {
+  collect_block(task, args);
+}
