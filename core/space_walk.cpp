@@ -285,6 +285,34 @@ std::optional<Genome> SpaceWalker::sample_pinned(const Genome& from,
   return backtrack(state.space->default_genome(), options, rng);
 }
 
+std::optional<bool> SpaceWalker::possible(std::size_t axis, std::size_t level) const {
+  const State& state = *state_;
+  Genome genome = state.space->default_genome();
+  if (state.listed != nullptr) {
+    return std::any_of(state.listed->begin(), state.listed->end(), [&](const Genome& one) {
+      return one.levels[axis] == level;
+    });
+  }
+  std::vector<std::size_t> next(state.size() + 1, 0);
+  std::size_t depth = 0;
+  for (std::size_t steps = 0; steps < kMaxBacktrack && state.rules.satisfiable(); ++steps) {
+    if (depth == state.size()) {
+      return true;
+    }
+    if (next[depth] == state.levels(depth)) {
+      if (depth-- == 0) {
+        return false;
+      }
+      continue;
+    }
+    const std::size_t here = next[depth]++;
+    if ((depth != axis || here == level) && state.enter(depth, here, genome)) {
+      next[++depth] = 0;
+    }
+  }
+  return state.rules.satisfiable() ? std::nullopt : std::optional(false);
+}
+
 std::vector<Genome> SpaceWalker::neighbours(const Genome& genome, bool adjacent_only) const {
   const State& state = *state_;
   std::vector<Genome> out;

@@ -43,6 +43,9 @@ class SpaceWalker {
                                       Rng& rng,
                                       int tries = 100) const;
 
+  // Whether any valid genome has this level; nothing when that can't be decided in bounded time.
+  std::optional<bool> possible(std::size_t axis, std::size_t level) const;
+
   // Valid genomes that differ in exactly one axis (after canonicalisation: at least one), by axis,
   // then level. `adjacent_only`: ordered axes move by one level; categorical ones to any.
   std::vector<Genome> neighbours(const Genome& genome, bool adjacent_only) const;

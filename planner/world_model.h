@@ -32,12 +32,28 @@ struct Belief {
   double seconds = 0.0;  // expected cost of evaluating it
 };
 
+// Numbers of the model that a bench may turn; the defaults are what the benches chose.
+struct ModelTuning {
+  double clip = 1.0;            // costs above median + clip * (median - best) count as that much
+  double centre = 0.5;          // quantile of the clipped costs that an unlike point is expected at
+  double refit_growth = 1.25;   // refits when the observations have grown by this factor
+  std::size_t fit_rows = 128;   // observations that a fit looks at, the best ones first
+  std::size_t most_rows = 512;  // observations that the posterior holds
+  int fit_steps = 24;
+  double length_share = 0.5;  // prior lengthscale at one coordinate
+  double length_spread = 1.0;
+  double nugget = 0.01;  // prior noise, as a share of the signal
+};
+
 // Deterministic: the same observations in the same order give the same bits on every machine,
 // whatever the executor. Not thread-safe. Observing is incremental (no refit from scratch at each
 // step).
 class WorldModel {
  public:
-  WorldModel(const SearchSpace& space, std::uint64_t seed, Executor& executor);  // keeps references
+  WorldModel(const SearchSpace& space,
+             std::uint64_t seed,
+             Executor& executor,
+             const ModelTuning& tuning = {});  // keeps references to space and executor
   WorldModel(WorldModel&&) noexcept;
   WorldModel& operator=(WorldModel&&) noexcept;
   ~WorldModel();
@@ -47,6 +63,9 @@ class WorldModel {
   // out).
   void set_pending(std::span<const Point> pending);
   bool ready() const;  // enough observations to predict at all
+  // What is worked out for a point is kept and only brought up to date when the point comes back,
+  // so asking for the same thousands of points after each observation is cheap (all points of a
+  // space of 20,000, say). Answers do not depend on what was asked before.
   std::vector<Belief> predict(std::span<const Point> points) const;
   // Expected improvement below `best` (log cost) times p_valid; the acquisition value of a belief.
   static double expected_gain(const Belief& belief, double best);

@@ -1,0 +1,24 @@
+// The kernel of the Gaussian process: how alike two encoded points are expected to perform.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace coppice::planner {
+
+// Candidates are kept in blocks of this many, one coordinate after the other, so that loops run
+// over neighbours in memory. What a lane computes never depends on the other lanes.
+inline constexpr std::size_t kBlock = 64;
+
+// Matern-5/2 of a squared distance: (1 + t + t^2/3) exp(-t) with t = sqrt(5 r2); 1 at r2 = 0.
+double matern52(double squared_distance);
+// d matern52 / d r2.
+double matern52_slope(double squared_distance);
+
+// out[i] = matern52(sum over d of weight[d] (x[d] - block[d * kBlock + i])^2) for i < kBlock.
+void correlate(std::span<const double> x,
+               std::span<const double> weight,
+               const double* block,
+               double* out);
+
+}  // namespace coppice::planner

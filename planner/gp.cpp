@@ -1,0 +1,181 @@
+// Cholesky by rows, and forward substitution for a block of candidates at a time.
+#include "planner/gp.h"
+
+#include "core/check.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace coppice::planner {
+
+namespace {
+
+std::size_t packed(std::size_t row) {
+  return row * (row + 1) / 2;
+}
+
+// One step of forward substitution: out = (out - sum of l[j] v[j]) / l[rows], in the order of j.
+// Four rows a pass, which saves memory traffic and changes no bit.
+void substitute(std::span<const double> l, std::size_t rows, const double* solved, double* out) {
+  std::size_t j = 0;
+  for (; j + 4 <= rows; j += 4) {
+    const double* v = solved + j * kBlock;
+    for (std::size_t i = 0; i < kBlock; ++i) {
+      out[i] = out[i] - l[j] * v[i] - l[j + 1] * v[kBlock + i] - l[j + 2] * v[2 * kBlock + i] -
+               l[j + 3] * v[3 * kBlock + i];
+    }
+  }
+  for (; j < rows; ++j) {
+    const double* v = solved + j * kBlock;
+    for (std::size_t i = 0; i < kBlock; ++i) {
+      out[i] -= l[j] * v[i];
+    }
+  }
+  const double scale = 1.0 / l[rows];
+  for (std::size_t i = 0; i < kBlock; ++i) {
+    out[i] *= scale;
+  }
+}
+
+}  // namespace
+
+GaussianProcess::GaussianProcess(GpShape shape, std::size_t width)
+    : shape_(std::move(shape)), width_(width) {
+  COPPICE_CHECK(shape_.weight.size() == width && shape_.nugget > 0.0);
+}
+
+std::span<const double> GaussianProcess::x(std::size_t row) const {
+  return {points_.data() + row * width_, width_};
+}
+
+std::span<const double> GaussianProcess::factor(std::size_t row) const {
+  return {factor_.data() + packed(row), row + 1};
+}
+
+double GaussianProcess::settle(double target, std::size_t row) const {
+  const std::span<const double> l = factor(row);
+  double rest = target;
+  for (std::size_t j = 0; j < row; ++j) {
+    rest -= l[j] * whitened_[j];
+  }
+  return rest / diagonal_[row];
+}
+
+void GaussianProcess::append(std::span<const double> x_new,
+                             double extra_noise,
+                             std::optional<double> target) {
+  COPPICE_CHECK(x_new.size() == width_);
+  const std::size_t n = rows();
+  const std::size_t start = packed(n);
+  factor_.resize(packed(n + 1));
+  double* l = factor_.data() + start;
+  double rest = 1.0 + shape_.nugget + extra_noise;
+  for (std::size_t j = 0; j < n; ++j) {
+    double r2 = 0.0;
+    for (std::size_t d = 0; d < width_; ++d) {
+      const double difference = x_new[d] - points_[j * width_ + d];
+      r2 += shape_.weight[d] * difference * difference;
+    }
+    const double* lj = factor_.data() + packed(j);
+    double sum = matern52(r2);
+    for (std::size_t k = 0; k < j; ++k) {
+      sum -= lj[k] * l[k];
+    }
+    l[j] = sum / lj[j];
+    rest -= l[j] * l[j];
+  }
+  // The nugget keeps this positive; rounding can't eat more than a hundredth of it.
+  l[n] = std::sqrt(std::max(rest, 0.01 * shape_.nugget));
+  points_.insert(points_.end(), x_new.begin(), x_new.end());
+  diagonal_.push_back(l[n]);
+  if (target) {
+    settle_next(*target);
+  }
+}
+
+void GaussianProcess::settle_next(double target) {
+  COPPICE_CHECK(settled_ < rows());
+  whitened_.push_back(settle(target, settled_));
+  ++settled_;
+}
+
+void GaussianProcess::truncate(std::size_t keep) {
+  COPPICE_CHECK(keep >= settled_ && keep <= rows());
+  if (keep == rows()) {
+    return;
+  }
+  points_.resize(keep * width_);
+  factor_.resize(packed(keep));
+  diagonal_.resize(keep);
+  cuts_.push_back(keep);
+}
+
+std::size_t GaussianProcess::truncated_to_since(std::size_t& seen) const {
+  std::size_t least = rows();
+  for (; seen < cuts_.size(); ++seen) {
+    least = std::min(least, cuts_[seen]);
+  }
+  return least;
+}
+
+void GpBlock::set(std::size_t lane, std::span<const double> x) {
+  for (std::size_t d = 0; d < x.size(); ++d) {
+    coordinates_[d * kBlock + lane] = x[d];
+  }
+}
+
+void GpBlock::reset() {
+  rows_ = 0;
+  summed_ = 0;
+  cuts_seen_ = 0;
+  solved_.clear();
+  mean_.assign(kBlock, 0.0);
+  explained_.assign(kBlock, 0.0);
+}
+
+void GpBlock::extend(const GaussianProcess& process) {
+  if (mean_.empty()) {
+    reset();
+  }
+  rows_ = std::min(rows_, process.truncated_to_since(cuts_seen_));
+  solved_.resize(process.rows() * kBlock);
+  for (; rows_ < process.rows(); ++rows_) {
+    const std::span<const double> l = process.factor(rows_);
+    double* out = solved_.data() + rows_ * kBlock;
+    correlate(process.x(rows_), process.shape().weight, coordinates_.data(), out);
+    substitute(l, rows_, solved_.data(), out);
+  }
+  for (; summed_ < process.settled(); ++summed_) {
+    const double* v = solved_.data() + summed_ * kBlock;
+    const double target = process.whitened(summed_);
+    for (std::size_t i = 0; i < kBlock; ++i) {
+      mean_[i] += v[i] * target;
+      explained_[i] += v[i] * v[i];
+    }
+  }
+}
+
+void GpBlock::posterior(const GaussianProcess& process, double* mean, double* variance) const {
+  COPPICE_CHECK(rows_ == process.rows() && summed_ == process.settled());
+  double explained[kBlock];
+  std::copy(explained_.begin(), explained_.end(), explained);
+  // A pending row counts as measured at its own mean: it explains, and moves no mean.
+  for (std::size_t row = summed_; row < rows_; ++row) {
+    const double* v = solved_.data() + row * kBlock;
+    for (std::size_t i = 0; i < kBlock; ++i) {
+      explained[i] += v[i] * v[i];
+    }
+  }
+  constexpr double kLeast = 1e-9;
+  for (std::size_t i = 0; i < kBlock; ++i) {
+    mean[i] = mean_[i];
+    variance[i] = std::max(1.0 - explained[i], kLeast);
+  }
+}
+
+std::size_t GpBlock::bytes() const {
+  return (coordinates_.capacity() + solved_.capacity() + mean_.capacity() + explained_.capacity()) *
+         sizeof(double);
+}
+
+}  // namespace coppice::planner
