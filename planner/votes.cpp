@@ -39,6 +39,7 @@ void Votes::set_weights(std::vector<double> weights) {
 
 void Votes::forget(std::size_t keep) {
   const auto gone = static_cast<std::ptrdiff_t>(size() - std::min(size(), keep));
+  failures_ -= static_cast<std::size_t>(std::count(valid_.begin(), valid_.begin() + gone, false));
   points_.erase(points_.begin(), points_.begin() + gone * static_cast<std::ptrdiff_t>(width_));
   valid_.erase(valid_.begin(), valid_.begin() + gone);
   log_seconds_.erase(log_seconds_.begin(), log_seconds_.begin() + gone);

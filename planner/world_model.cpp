@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::size_t kReady = 3;          // valid observations
 constexpr std::size_t kMostSlots = 24576;  // points whose posteriors are kept
+constexpr std::size_t kVoteReady = 8;      // evaluations, before what works is learned by axis
+constexpr std::size_t kVoteFitRows = 96;   // of which at most half are failures
 constexpr std::size_t kMostVotes = 1024;   // twice as many before the oldest half is let go
 constexpr double kLeastScale = 1e-3;       // of log costs
 constexpr double kUnknown = 1.0;           // spread of a log cost before anything is known
@@ -62,6 +64,7 @@ struct WorldModel::State {
     prior.length_spread = t.length_spread;
     prior.nugget_mean = pinned::log(t.nugget);
     hyper = prior.centre(encoder.groups());
+    vote_hyper = hyper;
     votes.set_weights(shape_of(hyper, group).weight);
   }
 
@@ -78,6 +81,7 @@ struct WorldModel::State {
   }
 
   void refit();
+  void refit_votes();
   void standardise();
   std::vector<std::size_t> chosen_rows(std::size_t most) const;
   GpData fit_data(const std::vector<std::size_t>& rows) const;
@@ -96,12 +100,13 @@ struct WorldModel::State {
   std::vector<Seen> seen;      // valid observations, in order
   std::vector<double> seen_x;  // their coordinates
   std::size_t observations = 0;
-  std::size_t next_fit = kReady;
+  std::size_t next_fit = kReady, next_vote_fit = kVoteReady;
   std::vector<Point> pending;
 
   // Of the last fit.
   double shift = 0.0, scale = 1.0, ceiling = 0.0, amplitude = 1.0, score = 0.0;
   GpHyper hyper;
+  GpHyper vote_hyper;
   std::optional<GaussianProcess> process;
 
   // Posteriors that were asked for; a memory of answers, never an input to one.
@@ -181,13 +186,39 @@ void WorldModel::State::refit() {
     append(seen[row]);
   }
   append_pending();
-  votes.set_weights(process->shape().weight);
   for (Block& block : blocks) {
     block.posterior.reset();
   }
   const auto grown =
       static_cast<std::size_t>(static_cast<double>(seen.size()) * tuning.refit_growth);
   next_fit = std::clamp(grown, seen.size() + 2, seen.size() + tuning.most_rows / 4);
+}
+
+// Which axes decide whether a point works: other ones than decide its cost.
+void WorldModel::State::refit_votes() {
+  const auto grown =
+      static_cast<std::size_t>(static_cast<double>(votes.size()) * tuning.refit_growth);
+  next_vote_fit = std::min(std::max(grown, votes.size() + 4), 2 * kMostVotes);
+  const std::size_t working = votes.size() - votes.failures();
+  if (votes.failures() == 0 || working == 0) {
+    return;
+  }
+  GpData data;
+  data.width = encoder.width();
+  data.groups = encoder.groups();
+  data.group = group;
+  std::size_t room[] = {kVoteFitRows / 2, kVoteFitRows / 2};
+  for (std::size_t i = votes.size(); i-- > 0;) {
+    std::size_t& left = room[votes.valid(i) ? 1 : 0];
+    if (left > 0) {
+      --left;
+      const std::span<const double> x = votes.x(i);
+      data.points.insert(data.points.end(), x.begin(), x.end());
+      data.targets.push_back(votes.valid(i) ? 1.0 : -1.0);
+    }
+  }
+  vote_hyper = fit_gp(data, prior, vote_hyper, tuning.fit_steps).hyper;
+  votes.set_weights(shape_of(vote_hyper, group).weight);
 }
 
 void WorldModel::State::append(const Seen& one) {
@@ -239,6 +270,9 @@ void WorldModel::observe(const Observation& observation) {
   s.rates.add(observation.point, observation.valid);
   if (s.votes.size() > 2 * kMostVotes) {
     s.votes.forget(kMostVotes);
+  }
+  if (s.votes.size() >= s.next_vote_fit) {
+    s.refit_votes();
   }
   const auto waiting = std::find(s.pending.begin(), s.pending.end(), observation.point);
   const bool first_waiting = waiting == s.pending.begin() && waiting != s.pending.end();
