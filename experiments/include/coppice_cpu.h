@@ -72,7 +72,7 @@ inline coppice_bf16 coppice_narrow<coppice_bf16>(float x) {
 // one fused instruction where there is one. The widest vector of the host:
 #if defined(__AVX512F__)
 #define COPPICE_NATIVE_LANES 16
-#elif defined(__AVX__)
+#elif defined(__AVX2__)
 #define COPPICE_NATIVE_LANES 8
 #else
 #define COPPICE_NATIVE_LANES 4

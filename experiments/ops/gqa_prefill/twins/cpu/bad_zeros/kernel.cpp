@@ -1,0 +1,8 @@
+// Wrong: all zeros.
+#define TWIN_RESULT(y) 0.0f
+#include "plain_prefill.h"
+
+// grid: [key/value head, tile of four queries (upper bound)]
+COPPICE_KERNEL(attend) {
+  attend_block(task, args);
+}
