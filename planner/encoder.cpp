@@ -152,24 +152,33 @@ void PointEncoder::add_template_coordinate() {
   }
 }
 
-void PointEncoder::add_axis(const std::string& name) {
-  // All levels that the axis has in any template, so that equal values get equal places.
+// All levels that an axis has in any template, so that equal values get equal places.
+struct AllLevels {
   std::vector<Value> levels;
   bool in_order = true;
-  bool everywhere = true;
-  for (const TemplateSpace& one : *space_) {
+  bool everywhere = true;  // active in every template, always
+};
+
+static AllLevels all_levels(const SearchSpace& space, const std::string& name) {
+  AllLevels all;
+  for (const TemplateSpace& one : space) {
     const auto at = one.space.find(name);
-    everywhere = everywhere && at && !one.space.axis(*at).when;
+    all.everywhere = all.everywhere && at && !one.space.axis(*at).when;
     if (!at) {
       continue;
     }
-    in_order = in_order && ordered(one.space.axis(*at));
+    all.in_order = all.in_order && ordered(one.space.axis(*at));
     for (const Value& level : one.space.axis(*at).levels) {
-      if (std::find(levels.begin(), levels.end(), level) == levels.end()) {
-        levels.push_back(level);
+      if (std::find(all.levels.begin(), all.levels.end(), level) == all.levels.end()) {
+        all.levels.push_back(level);
       }
     }
   }
+  return all;
+}
+
+void PointEncoder::add_axis(const std::string& name) {
+  const auto [levels, in_order, everywhere] = all_levels(*space_, name);
   std::vector<std::vector<Term>> terms(levels.size());
   if (levels.size() > 1 && (in_order || levels.size() == 2)) {
     const std::size_t coordinate = add_coordinate(add_group(name));
