@@ -2,8 +2,7 @@
 #include "core/expr.h"
 
 #include "tests/support/catch.h"
-
-#include <chrono>
+#include "tests/support/cpu_time.h"
 
 using namespace coppice;
 
@@ -190,21 +189,21 @@ TEST_CASE("a truth over partly known values is open only while it depends on the
   CHECK(judge("a == 1 or 1 // b == 1", {nullptr, &no}) == Truth::open);
 }
 
-TEST_CASE("a restriction is judged in well under a microsecond") {
+TEST_CASE("a restriction is judged in microseconds") {
   const Result<Expr> expr = Expr::parse("MWG % (MDIMC * VWM) == 0 and NWG % (NDIMC * VWN) == 0");
   REQUIRE(expr.ok());
   const std::vector<Value> slots = {
       whole(128), whole(16), whole(4), whole(128), whole(8), whole(2)};
   constexpr int kRounds = 20000;
   int holds = 0;
-  const auto start = std::chrono::steady_clock::now();
+  const double start = cpu_seconds();
   for (int i = 0; i < kRounds; ++i) {
     holds += std::get<bool>(*expr->evaluate_slots(slots)) ? 1 : 0;
   }
-  const auto spent = std::chrono::steady_clock::now() - start;
+  const double spent = cpu_seconds() - start;
   CHECK(holds == kRounds);
-  // Generous, for debug builds and busy machines; about 100 ns in a release build.
-  CHECK(std::chrono::duration<double>(spent).count() / kRounds < 5e-6);
+  // Generous, for debug builds and sanitizers; about 100 ns in a release build.
+  CHECK(spent / kRounds < 20e-6);
 }
 
 TEST_CASE("bounds of unknown values let a truth be judged early, and never wrongly") {
