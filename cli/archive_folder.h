@@ -1,38 +1,37 @@
-// ArchiveFolder: the runs below --archive, by name.
+// ArchiveFolder: the archive that a command line means, and the run in it.
 #pragma once
 
-#include "archive/experiment_log.h"
+#include "archive/run_store.h"
 #include "cli/command.h"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace coppice::cli {
 
+inline constexpr const char* kDefaultArchive = "coppice-archive";
+
 class ArchiveFolder {
  public:
-  explicit ArchiveFolder(std::string path) : path_(std::move(path)) {}
-  // From --archive and, for RUN arguments, --seed.
+  // From --archive and --seed. The folder must be an archive already.
   static Result<ArchiveFolder> of(const Arguments& arguments);
 
-  const std::string& path() const { return path_; }
-  // Names of the runs, oldest first.
-  Result<std::vector<std::string>> names() const;
-  // `wanted`: a name, its unique beginning, "last" (or nothing), or the path of a run's folder.
-  // Returns the run's folder.
+  const archive::RunStore& store() const { return store_; }
+  // Runs with the wanted seed, oldest first.
+  Result<std::vector<archive::RunSummary>> list() const;
+  // `wanted`: a name, its unique beginning, "last" or nothing.
   Result<std::string> find(const std::string& wanted) const;
-  // Makes the folder of a new run: <stem>-1, <stem>-2, ...; the first that is free.
-  Result<std::string> create(const std::string& stem) const;
+  Result<archive::ExperimentLog> open_run(
+      const std::string& wanted,
+      archive::ExperimentLog::Mode mode = archive::ExperimentLog::Mode::read) const;
 
  private:
-  std::string path_;
+  ArchiveFolder(archive::RunStore store, std::optional<std::uint64_t> seed)
+      : store_(std::move(store)), seed_(seed) {}
+  archive::RunStore store_;
   std::optional<std::uint64_t> seed_;
 };
-
-std::string run_name(const std::string& folder);  // last part of the path
-
-// Opens the run for reading.
-Result<archive::ExperimentLog> open_run(const ArchiveFolder& folder, const std::string& wanted);
 
 }  // namespace coppice::cli

@@ -58,7 +58,7 @@ std::vector<OptionSpec> all_options(const Command& command) {
   if (command.json) {
     options.push_back({"--json", "", "answer as one JSON object", "", false});
   }
-  options.push_back({"--archive", "DIR", "where runs are kept", "runs", false});
+  options.push_back({"--archive", "DIR", "where runs are kept", "coppice-archive", false});
   const auto seed = std::find_if(options.begin(), options.end(), [](const OptionSpec& option) {
     return option.name == "--seed";
   });

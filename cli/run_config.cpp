@@ -30,11 +30,11 @@ Result<std::string> one_of(const JsonReader& json, const std::array<std::string_
 
 Result<search::Strategy> read_strategy(const JsonReader& json) {
   COPPICE_TRY(const std::string text, json.text());
-  Result<search::Strategy> strategy = search::strategy(text);
+  const Result<search::Strategy> strategy = strategy_named(text);
   if (!strategy.ok()) {
     return json.error("one of coppice, random, hillclimb, best-of-n, default");
   }
-  return strategy;
+  return *strategy;
 }
 
 Result<void> read_int(const JsonReader& json, std::string_view key, int low, int high, int& into) {
@@ -106,8 +106,8 @@ Result<std::vector<std::string>> read_compare(const JsonReader& json) {
   COPPICE_TRY(const auto items, json.items());
   std::vector<std::string> names;
   for (const JsonReader& item : items) {
-    COPPICE_TRY_VOID(read_strategy(item));
-    COPPICE_TRY(std::string name, item.text());
+    COPPICE_TRY(const search::Strategy strategy, read_strategy(item));
+    std::string name(search::to_text(strategy));
     if (std::find(names.begin(), names.end(), name) != names.end()) {
       return item.error("each strategy once");
     }
@@ -164,6 +164,12 @@ Json write_search(const search::SearchOptions& options, Json out) {
 }
 
 }  // namespace
+
+Result<search::Strategy> strategy_named(std::string_view text) {
+  std::string name(text);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return search::strategy(name);
+}
 
 Result<RunConfig> run_config(const JsonReader& json) {
   COPPICE_TRY_VOID(json.only_keys(

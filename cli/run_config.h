@@ -38,6 +38,8 @@ struct RunConfig {
 // Strict: unknown keys, wrong types and values out of range are errors that name file and place.
 Result<RunConfig> run_config(const JsonReader& json);
 Result<RunConfig> load_run_config(const std::string& path);
+// "best-of-n" is as good as "best_of_n".
+Result<search::Strategy> strategy_named(std::string_view text);
 // Canonical: run_config(to_json(c)) gives c again.
 Json to_json(const RunConfig& config);
 

@@ -137,14 +137,18 @@
 
   // ---- tree ----
   const stateColour = { open: css('three'), active: css('one'), closed: css('main'), pruned: css('soft') };
+  const nodesOf = (root) => root.descendants();
   function tree() {
     if (!data.tree.length) { empty('#tree-figure', 'This strategy keeps no tree.'); return; }
     const root = d3.stratify().id((d) => d.id).parentId((d) => d.parent || null)(data.tree)
       .sort((a, b) => d3.ascending(a.data.id, b.data.id));
     legend('#tree-figure', Object.keys(stateColour).map((s) => ({ colour: stateColour[s], text: s })));
-    d3.tree().nodeSize([24, 215])(root);
-    const nodes = root.descendants(), lowest = d3.min(nodes, (d) => d.x), highest = d3.max(nodes, (d) => d.x);
-    const W = Math.max(1040, 215 * (root.height + 1) + 60), H = highest - lowest + 40;
+    const column = 250;
+    d3.tree().nodeSize([24, column])(root);
+    // The root's column is short: its name is the page's title.
+    nodesOf(root).forEach((d) => { d.y = Math.max(0, d.y - column + 90); });
+    const nodes = nodesOf(root), lowest = d3.min(nodes, (d) => d.x), highest = d3.max(nodes, (d) => d.x);
+    const W = Math.max(1040, column * root.height + 90 + 250), H = highest - lowest + 40;
     const svg = canvas('#tree-figure', W, H).append('g').attr('transform', 'translate(16,' + (20 - lowest) + ')');
     svg.selectAll('path').data(root.links()).enter().append('path').attr('fill', 'none').attr('stroke', css('line')).attr('stroke-width', 1.4)
       .attr('d', d3.linkHorizontal().x((d) => d.y).y((d) => d.x));
@@ -152,7 +156,9 @@
     const node = svg.selectAll('g').data(nodes).enter().append('g').attr('transform', (d) => 'translate(' + d.y + ',' + d.x + ')');
     node.append('circle').attr('r', (d) => size(d.data.attempts)).attr('fill', (d) => stateColour[d.data.state] || css('soft'))
       .attr('stroke', (d) => d.data.winner ? css('ink') : 'none').attr('stroke-width', 2.4);
-    const label = (d) => (d.data.title || d.data.kind).slice(0, 25) + (d.data.best_speedup != null ? '  ' + times(d.data.best_speedup) : '');
+    const short = (text, most) => text.length > most ? text.slice(0, most - 1) + '…' : text;
+    const label = (d) => !d.parent ? 'all ideas' : short(d.data.title || d.data.kind, 26)
+      + (d.data.best_speedup != null ? ' ' + times(d.data.best_speedup) : '');
     node.append('text').attr('x', 13).attr('y', 4).attr('paint-order', 'stroke').attr('stroke', css('paper')).attr('stroke-width', 4)
       .style('font-weight', (d) => d.data.winner ? 700 : 400).attr('class', (d) => d.data.state === 'pruned' ? 'soft' : null).text(label);
     hover(node, (d) => (d.data.title || d.data.kind) + '\n' + d.data.state + ', ' + d.data.attempts + ' attempts, ' + d.data.valid + ' valid'
@@ -223,7 +229,8 @@
     const values = [].concat.apply([], points.map((p) => [rate(p.log_cost), rate(p.predicted)]));
     const domain = [d3.min(values) / 1.1, d3.max(values) * 1.1];
     const x = d3.scaleLog().domain(domain).range([b.l, W - b.r]), y = d3.scaleLog().domain(domain).range([H - b.b, b.t]);
-    const f = d3.format('.2~r'), ticks = x.ticks(6).filter((v, i, all) => all.length < 9 || i % 2 === 0);
+    const f = d3.format('.3~r'), spread = Math.log(domain[1] / domain[0]);
+    const ticks = d3.range(6).map((i) => Number(d3.format('.2~r')(domain[0] * Math.exp(spread * (i + 0.5) / 6))));
     const svg = canvas('#scatter', W, H);
     svg.append('g').attr('transform', 'translate(0,' + (H - b.b) + ')').call(d3.axisBottom(x).tickValues(ticks).tickFormat((v) => f(v) + '×'));
     svg.append('g').attr('transform', 'translate(' + b.l + ',0)').call(d3.axisLeft(y).tickValues(ticks).tickFormat((v) => f(v) + '×'));

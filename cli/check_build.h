@@ -1,0 +1,25 @@
+// check_build: compiles an operation's twins and lets the gates judge them.
+#pragma once
+
+#include "cli/console.h"
+#include "cli/places.h"
+#include "core/result.h"
+
+#include <string>
+#include <vector>
+
+namespace coppice::cli {
+
+struct BuildCheck {
+  std::vector<std::string> problems;
+  std::vector<std::string> notes;
+};
+
+// Good twins and each template's default must pass every gate, bad twins must be refused at the
+// gate that they name. `suite`: empty for the op's first. Errors are of the environment.
+Result<BuildCheck> check_build(const std::string& op_folder,
+                               const std::string& suite,
+                               const Places& places,
+                               Console& console);
+
+}  // namespace coppice::cli

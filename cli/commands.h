@@ -1,0 +1,25 @@
+// The commands of the program, one source file each in cli/commands/.
+#pragma once
+
+#include "cli/command.h"
+
+namespace coppice::cli {
+
+Command run_command();
+Command resume_command();
+Command eval_command();
+Command list_command();
+Command show_command();
+Command tree_command();
+Command frontier_command();
+Command best_command();
+Command diff_command();
+Command compare_command();
+Command replay_command();
+Command report_command();
+Command export_command();
+std::vector<Command> archive_commands();  // archive pack, unpack, verify, git
+Command check_command();
+Command doctor_command();
+
+}  // namespace coppice::cli

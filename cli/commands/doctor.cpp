@@ -1,0 +1,72 @@
+// `coppice doctor`: what is there, and what each missing piece costs.
+#include "cli/commands.h"
+#include "cli/host_target.h"
+#include "cli/machine_probe.h"
+#include "cli/words.h"
+
+#include <algorithm>
+
+namespace coppice::cli {
+namespace {
+
+Json to_json(const Piece& piece) {
+  Json out = Json::object();
+  out.set("name", piece.name).set("present", piece.present).set("needed", piece.needed);
+  out.set("found", piece.found).set("costs", piece.costs).set("remedy", piece.remedy);
+  return out;
+}
+
+std::string line_of(const Piece& piece, const Console& console) {
+  const std::string mark = piece.present  ? console.good("yes")
+                           : piece.needed ? console.bad("NO ")
+                                          : console.dim("no ");
+  std::string text = mark + "  " + piece.name;
+  if (!piece.found.empty()) {
+    text += ": " + piece.found;
+  }
+  if (!piece.present) {
+    text += "\n       without it: " + piece.costs;
+    text += piece.remedy.empty() ? "" : "\n       to get it: " + piece.remedy;
+  }
+  return text;
+}
+
+Result<int> body(const Arguments& arguments, Console& console) {
+  const Places places = Places::standard();
+  COPPICE_TRY(const Target host, host_target(places));
+  const std::vector<Piece> pieces =
+      probe_machine(places, arguments.text("--archive", "coppice-archive"));
+  const bool able = std::ranges::all_of(
+      pieces, [](const Piece& piece) { return piece.present || !piece.needed; });
+  if (arguments.has("--json")) {
+    Json out = Json::object();
+    out.set("schema", 1).set("able", able).set("cpu", cpu_model());
+    out.set("target", coppice::to_json(host));
+    out.set("pieces", Json::array_of(pieces, [](const Piece& piece) { return to_json(piece); }));
+    console.answer(out.dump());
+    return able ? 0 : exit_status(ErrorCode::environment);
+  }
+  std::string features;
+  for (const std::string& feature : host.features) {
+    features += " " + feature;
+  }
+  console.answer(console.bold(cpu_model()) + ", target " + host.name + ":" + features);
+  for (const Piece& piece : pieces) {
+    console.answer(line_of(piece, console));
+  }
+  console.answer(able ? "coppice can run here." : "coppice can't run here yet.");
+  return able ? 0 : exit_status(ErrorCode::environment);
+}
+
+}  // namespace
+
+Command doctor_command() {
+  Command command;
+  command.name = "doctor";
+  command.summary = "what is there, and what each missing piece costs";
+  command.example = "coppice doctor";
+  command.body = body;
+  return command;
+}
+
+}  // namespace coppice::cli

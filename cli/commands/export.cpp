@@ -1,0 +1,115 @@
+// `coppice export`: a run's results in other forms.
+#include "archive/export_history.h"
+#include "cli/commands.h"
+#include "cli/export_kernel.h"
+#include "cli/frontier_view.h"
+#include "cli/replayed_engine.h"
+#include "cli/tbb_executor.h"
+#include "cli/text_file.h"
+
+#include <filesystem>
+
+namespace coppice::cli {
+namespace {
+
+Result<int> export_winner(const RunReader& run, const Arguments& arguments, Console& console) {
+  COPPICE_TRY(const archive::Attempt* attempt, run.named(arguments.text("--candidate", "best")));
+  if (!attempt->valid()) {
+    return Error{ErrorCode::usage,
+                 "candidate " + std::to_string(attempt->proposal.candidate.value) +
+                     " did not pass its gates: nothing to export"};
+  }
+  COPPICE_TRY(const Candidate candidate, run.candidate(*attempt));
+  COPPICE_TRY(const Evidence evidence, run.evidence(*attempt));
+  const RunMaterial& material = run.material();
+  COPPICE_TRY(
+      const auto files,
+      export_kernel(
+          {material.op, material.suite(), material.target, candidate, evidence, run.name()}));
+  const std::string folder = arguments.text("--output", run.name() + "-kernel");
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) {
+    return Error{ErrorCode::io, folder + ": can't make the folder: " + error.message()};
+  }
+  for (const auto& [name, text] : files) {
+    const std::filesystem::path path = std::filesystem::path(folder) / name;
+    std::filesystem::create_directories(path.parent_path(), error);
+    COPPICE_TRY_VOID(write_text_file(path, text));
+  }
+  console.answer(folder);
+  if (candidate.backend == "cpu") {
+    console.say("try it: make -C " + folder + " check");
+  }
+  return 0;
+}
+
+// To --output, or to stdout.
+Result<int> give(const std::string& text, const Arguments& arguments, Console& console) {
+  if (arguments.has("--output")) {
+    COPPICE_TRY_VOID(write_text_file(arguments.text("--output"), text));
+    console.say("written: " + arguments.text("--output"));
+  } else {
+    console.answer(text);
+  }
+  return 0;
+}
+
+Result<int> export_events(const RunReader& run, const Arguments& arguments, Console& console) {
+  if (arguments.has("--output")) {
+    COPPICE_TRY_VOID(archive::write_history(run.fold(), run.source(), arguments.text("--output")));
+    console.say("written: " + arguments.text("--output"));
+    return 0;
+  }
+  COPPICE_TRY_VOID(archive::export_history(
+      run.fold(), run.source(), [&](std::string_view lines) -> Result<void> {
+        console.answer(lines);
+        return {};
+      }));
+  return 0;
+}
+
+Result<int> body(const Arguments& arguments, Console& console) {
+  COPPICE_TRY(const RunReader run, RunReader::of(arguments));
+  const std::string format = arguments.text("--format", "kernel");
+  if (format == "kernel") {
+    return export_winner(run, arguments, console);
+  }
+  if (format == "history") {
+    return export_events(run, arguments, console);
+  }
+  if (format == "memory") {
+    return give(archive::memory_of(run.fold(), run.source()).pretty() + "\n", arguments, console);
+  }
+  if (format == "frontier") {
+    TbbExecutor executor;
+    COPPICE_TRY(const search::Engine engine, replayed_engine(run, executor));
+    return give(frontier_csv(engine.view().frontier()), arguments, console);
+  }
+  return Error{
+      ErrorCode::usage,
+      "--format: expected one of kernel, history, memory, frontier, found \"" + format + "\""};
+}
+
+}  // namespace
+
+Command export_command() {
+  Command command;
+  command.name = "export";
+  command.summary = "the winner as C++, or the run as history, memory or frontier";
+  command.example = "coppice export last --format kernel --output my_kernel";
+  command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false}};
+  command.options = {
+      {"--format",
+       "NAME",
+       "kernel, history (jsonl), memory (json), frontier (csv)",
+       "kernel",
+       false},
+      {"--output", "PATH", "folder (kernel) or file", "RUN-kernel, or stdout", false},
+      {"--candidate", "N", "for --format kernel", "best", false}};
+  command.body = body;
+  command.json = false;
+  return command;
+}
+
+}  // namespace coppice::cli

@@ -1,0 +1,66 @@
+// `coppice frontier`: what was tried, what was not, and what it would be worth.
+#include "cli/commands.h"
+#include "cli/frontier_view.h"
+#include "cli/replayed_engine.h"
+#include "cli/tbb_executor.h"
+#include "cli/words.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace coppice::cli {
+namespace {
+
+std::string text_of(const std::vector<search::FrontierEntry>& entries) {
+  Table table({"template", "axis", "level", "state", "attempts", "valid", "best", "expected gain"});
+  std::string last_template;
+  std::string last_axis;
+  for (const search::FrontierEntry& entry : entries) {
+    const bool same_template = entry.template_name == last_template;
+    const bool same_axis = same_template && entry.axis == last_axis;
+    last_template = entry.template_name;
+    last_axis = entry.axis;
+    table.add({same_template ? "" : entry.template_name,
+               same_axis ? "" : entry.axis,
+               to_text(entry.level),
+               entry.state,
+               std::to_string(entry.attempts),
+               std::to_string(entry.valid),
+               entry.best_log_cost ? speed_text(std::exp(-*entry.best_log_cost)) : "-",
+               entry.expected_gain > 0.0 ? fmt::format("{:.3f}", entry.expected_gain) : "-"});
+  }
+  return table.text();
+}
+
+Result<int> body(const Arguments& arguments, Console& console) {
+  COPPICE_TRY(const RunReader run, RunReader::of(arguments));
+  TbbExecutor executor;
+  COPPICE_TRY(const search::Engine engine, replayed_engine(run, executor));
+  const std::vector<search::FrontierEntry> entries = engine.view().frontier();
+  if (arguments.has("--json")) {
+    Json out = Json::object();
+    out.set("schema", 1).set("run", run.name()).set("levels", frontier_json(entries));
+    console.answer(out.dump());
+  } else if (arguments.has("--csv")) {
+    console.answer(frontier_csv(entries));
+  } else {
+    console.answer(text_of(entries));
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command frontier_command() {
+  Command command;
+  command.name = "frontier";
+  command.summary = "which axis levels were tried, and what they brought";
+  command.example = "coppice frontier last --csv > frontier.csv";
+  command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false}};
+  command.options = {{"--csv", "", "as comma-separated values", "", false}};
+  command.body = body;
+  return command;
+}
+
+}  // namespace coppice::cli

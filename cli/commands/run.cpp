@@ -1,0 +1,191 @@
+// `coppice run`: searches, and says what came of it.
+#include "cli/commands.h"
+#include "cli/interrupts.h"
+#include "cli/make_evaluator.h"
+#include "cli/retime.h"
+#include "cli/run_answer.h"
+#include "cli/run_session.h"
+#include "cli/tbb_executor.h"
+
+#include <cmath>
+#include <filesystem>
+
+namespace coppice::cli {
+namespace {
+
+Result<void> take_budget(const Arguments& arguments, search::Budget& budget) {
+  COPPICE_TRY(const auto attempts, arguments.integer("--attempts", 1, 1'000'000'000));
+  COPPICE_TRY(const auto seconds, arguments.real("--seconds", 0.001, 1e9));
+  if (attempts || seconds) {
+    budget = {};  // what the command line says replaces the file's budget as a whole
+  }
+  budget.attempts = attempts.value_or(budget.attempts);
+  if (seconds) {
+    budget.seconds = Nanoseconds(std::llround(*seconds * 1e9));
+  }
+  return {};
+}
+
+Result<void> take_numbers(const Arguments& arguments, RunConfig& config) {
+  COPPICE_TRY(const auto seed, arguments.unsigned_integer("--seed"));
+  config.seed = seed.value_or(config.seed);
+  COPPICE_TRY(const auto lanes, arguments.integer("--lanes", 1, 1024));
+  config.search.lanes = static_cast<int>(lanes.value_or(config.search.lanes));
+  COPPICE_TRY(const auto finalists, arguments.integer("--finalists", 0, 64));
+  config.search.finalists = static_cast<int>(finalists.value_or(config.search.finalists));
+  return take_budget(arguments, config.search.budget);
+}
+
+Result<search::Strategy> strategy_of(const std::string& name) {
+  const Result<search::Strategy> strategy = strategy_named(name);
+  if (!strategy.ok()) {
+    return Error{
+        ErrorCode::usage,
+        "strategy: expected one of coppice, random, hillclimb, best-of-n, default, found \"" +
+            name + "\""};
+  }
+  return strategy;
+}
+
+Result<RunConfig> configure(const Arguments& arguments, const Places& places) {
+  COPPICE_TRY(const std::string path, places.find_config(arguments.text("CONFIG")));
+  COPPICE_TRY(RunConfig config, load_run_config(path));
+  COPPICE_TRY_VOID(take_numbers(arguments, config));
+  if (arguments.has("--strategy")) {
+    COPPICE_TRY(config.search.strategy, strategy_of(arguments.text("--strategy")));
+  }
+  config.suite = arguments.text("--suite", config.suite);
+  if (arguments.has("--templates")) {
+    config.templates = arguments.list("--templates");
+  }
+  if (arguments.has("--compare")) {
+    config.compare = arguments.list("--compare");
+  }
+  for (const std::string& name : config.compare) {
+    const Result<search::Strategy> strategy = strategy_of(name);
+    if (!strategy.ok()) {
+      return strategy.error().within("--compare");
+    }
+  }
+  for (const std::string& folder : arguments.list("--seed-kernel")) {
+    config.seed_kernels.push_back(folder);
+  }
+  return config;
+}
+
+struct World {
+  std::unique_ptr<evaluators::Evaluator> evaluator;
+  SteadyClock clock;
+  TbbExecutor executor;
+  Interrupts interrupts;
+};
+
+std::string lead_of(const RunConfig& config, bool several) {
+  return several ? std::string(search::to_text(config.search.strategy)) + ": " : std::string();
+}
+
+// Runs the other strategies on the same budget and times all winners in turn.
+Result<std::vector<Against>> run_others(const RunMaterial& material,
+                                        const SessionResult& first,
+                                        const archive::RunStore& store,
+                                        SessionWorld world,
+                                        const std::string& base) {
+  std::vector<RunReader> others;
+  for (const std::string& name : material.config.compare) {
+    RunMaterial other = material;
+    COPPICE_TRY(other.config.search.strategy, strategy_of(name));
+    other.config.compare.clear();
+    if (other.config.search.strategy == material.config.search.strategy) {
+      continue;
+    }
+    world.prefix = lead_of(other.config, true);
+    const std::string other_base =
+        base + "_" + std::string(search::to_text(other.config.search.strategy));
+    COPPICE_TRY(const SessionResult result,
+                start_run(store, other_base, other, first.baselines, world));
+    if (result.end.interrupted) {
+      break;
+    }
+    COPPICE_TRY(RunReader reader, RunReader::open(store, result.run));
+    others.push_back(std::move(reader));
+  }
+  COPPICE_TRY(const RunReader mine, RunReader::open(store, first.run));
+  world.console.show_progress("timing the winners in turn");
+  std::vector<Against> against = retime_winners(mine, others, world.evaluator, std::stop_token());
+  world.console.clear_progress();
+  COPPICE_TRY_VOID(write_comparison(store.directory_of(first.run), against));
+  return against;
+}
+
+Result<int> body(const Arguments& arguments, Console& console) {
+  const Places places = Places::standard();
+  COPPICE_TRY(const RunConfig config, configure(arguments, places));
+  COPPICE_TRY(const RunMaterial material, gather(config, places));
+  COPPICE_TRY(const archive::RunStore store,
+              archive::RunStore::open(arguments.text("--archive", kDefaultArchive),
+                                      archive::RunStore::Access::create));
+  for (const LeftOut& left : material.templates.left_out) {
+    console.say("template " + left.template_name + " is left out: " + left.reason);
+  }
+  World world;
+  COPPICE_TRY(world.evaluator, make_evaluator(material));
+  const SessionWorld session{*world.evaluator,
+                             world.clock,
+                             world.executor,
+                             console,
+                             [] { return Interrupts::count(); },
+                             lead_of(config, !config.compare.empty())};
+  const std::string base = std::filesystem::path(arguments.text("CONFIG")).stem().string();
+  COPPICE_TRY(const SessionResult result, start_run(store, base, material, {}, session));
+  std::vector<Against> against;
+  if (!result.end.interrupted && !config.compare.empty()) {
+    COPPICE_TRY(against, run_others(material, result, store, session, base));
+  }
+  COPPICE_TRY(const RunReader reader, RunReader::open(store, result.run));
+  if (arguments.has("--json")) {
+    console.answer(run_answer(reader, against).dump());
+  } else {
+    console.answer(run_summary_text(reader, against));
+    console.say("next: coppice report " + result.run + ", coppice best " + result.run +
+                " --source, coppice replay " + result.run);
+  }
+  if (result.end.interrupted) {
+    console.say("interrupted; everything is kept, go on with: coppice resume " + result.run);
+    return exit_status(ErrorCode::interrupted);
+  }
+  return reader.best() == nullptr ? 1 : 0;
+}
+
+}  // namespace
+
+Command run_command() {
+  Command command;
+  command.name = "run";
+  command.summary = "search for the fastest correct kernel";
+  command.example = "coppice run configs/quickstart.json --compare random";
+  command.positionals = {{"CONFIG", "a file, or the name of one in configs/", true}};
+  command.options = {
+      {"--strategy",
+       "NAME",
+       "coppice, random, hillclimb, best-of-n, default",
+       "the config's",
+       false},
+      {"--attempts",
+       "N",
+       "budget in candidates; replaces the config's budget",
+       "the config's",
+       false},
+      {"--seconds", "S", "budget in seconds; replaces the config's budget", "the config's", false},
+      {"--lanes", "N", "attempts in flight at most", "the config's", false},
+      {"--finalists", "N", "candidates timed again at the end", "the config's", false},
+      {"--suite", "NAME", "suite of the op", "the config's", false},
+      {"--templates", "A,B", "only these templates", "all", true},
+      {"--compare", "A,B", "run these strategies too, on the same budget", "the config's", true},
+      {"--seed-kernel", "DIR", "start from this kernel of yours too", "none", true},
+      {"--seed", "N", "of all random choices", "the config's", false},
+  };
+  command.body = body;
+  return command;
+}
+
+}  // namespace coppice::cli

@@ -1,0 +1,53 @@
+// Writes the frontier as CSV and JSON.
+#include "cli/frontier_view.h"
+
+#include <cmath>
+
+namespace coppice::cli {
+namespace {
+
+std::string quoted(const std::string& text) {
+  if (text.find_first_of(",\"\n") == text.npos) {
+    return text;
+  }
+  std::string out = "\"";
+  for (const char c : text) {
+    out += c == '"' ? "\"\"" : std::string(1, c);
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+std::string frontier_csv(const std::vector<search::FrontierEntry>& entries) {
+  std::string out =
+      "template,axis,kind,level,state,attempts,valid,best_log_cost,best_speedup,expected_gain\n";
+  for (const search::FrontierEntry& entry : entries) {
+    out += quoted(entry.template_name) + "," + quoted(entry.axis) + "," +
+           std::string(to_text(entry.kind)) + "," + quoted(to_text(entry.level)) + "," +
+           entry.state + "," + std::to_string(entry.attempts) + "," + std::to_string(entry.valid);
+    out += ",";
+    if (entry.best_log_cost) {
+      out += Json(*entry.best_log_cost).dump() + "," + Json(std::exp(-*entry.best_log_cost)).dump();
+    } else {
+      out += ",";
+    }
+    out += "," + Json(entry.expected_gain).dump() + "\n";
+  }
+  return out;
+}
+
+Json frontier_json(const std::vector<search::FrontierEntry>& entries) {
+  return Json::array_of(entries, [](const search::FrontierEntry& entry) {
+    Json item = Json::object();
+    item.set("template", entry.template_name).set("axis", entry.axis);
+    item.set("kind", to_text(entry.kind)).set("level", Json(entry.level));
+    item.set("state", entry.state).set("attempts", entry.attempts).set("valid", entry.valid);
+    item.set("best_log_cost", entry.best_log_cost ? Json(*entry.best_log_cost) : Json());
+    item.set("best_speedup", entry.best_log_cost ? Json(std::exp(-*entry.best_log_cost)) : Json());
+    item.set("expected_gain", entry.expected_gain);
+    return item;
+  });
+}
+
+}  // namespace coppice::cli

@@ -1,0 +1,14 @@
+// make_evaluator: the evaluator that a run's configuration asks for.
+#pragma once
+
+#include "cli/run_material.h"
+#include "evaluators/evaluator.h"
+
+#include <memory>
+
+namespace coppice::cli {
+
+// Errors are of the environment: no compiler, no device, isolation that is not to be had.
+Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material);
+
+}  // namespace coppice::cli

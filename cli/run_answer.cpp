@@ -1,0 +1,184 @@
+// Says what a run came to.
+#include "cli/run_answer.h"
+
+#include "cli/text_file.h"
+#include "cli/words.h"
+
+#include <cmath>
+
+namespace coppice::cli {
+namespace {
+
+constexpr const char* kComparison = "/comparison.json";
+
+const Against* find(const std::vector<Against>& against, std::string_view strategy) {
+  for (const Against& item : against) {
+    if (item.strategy == strategy && item.ratio) {
+      return &item;
+    }
+  }
+  return nullptr;
+}
+
+struct Over {
+  std::optional<double> ratio;
+  std::string basis;
+};
+
+Over over_default(const RunReader& run, const std::vector<Against>& against) {
+  if (const Against* other = find(against, "default")) {
+    return {other->ratio, other->basis};
+  }
+  const archive::Attempt* best = run.best();
+  const archive::Attempt* first = run.best_default();
+  if (best == nullptr || first == nullptr) {
+    return {};
+  }
+  return {std::exp(*first->log_cost() - *best->log_cost()), "baseline"};
+}
+
+Over over_random(const std::vector<Against>& against) {
+  const Against* other = find(against, "random");
+  return other == nullptr ? Over{} : Over{other->ratio, other->basis};
+}
+
+Json number_or_null(const std::optional<double>& number) {
+  return number ? Json(*number) : Json();
+}
+
+Json best_answer(const RunReader& run, const std::vector<Against>& against) {
+  const archive::Attempt* best = run.best();
+  if (best == nullptr) {
+    return Json();
+  }
+  Json out = Json::object();
+  out.set("candidate", best->proposal.candidate.value);
+  out.set("label", run.label(*best)).set("precision", best->evidence->precision);
+  const Performance& performance = *best->evidence->performance;
+  out.set("speedup", performance.speedup).set("speedup_low", performance.speedup_low);
+  out.set("speedup_high", performance.speedup_high).set("sol_score", performance.sol_score);
+  out.set("baseline", performance.baseline);
+  out.set("fidelity", to_text(best->proposal.fidelity));
+  const Over by_default = over_default(run, against);
+  const Over by_random = over_random(against);
+  Json basis = Json::object();
+  basis.set("over_default", by_default.basis).set("over_random", by_random.basis);
+  out.set("over_default", number_or_null(by_default.ratio));
+  out.set("over_random", number_or_null(by_random.ratio));
+  out.set("basis", std::move(basis));
+  return out;
+}
+
+}  // namespace
+
+Json run_answer(const RunReader& run, const std::vector<Against>& against) {
+  const archive::RunFold& fold = run.fold();
+  const RunMaterial& material = run.material();
+  Json rejected = Json::object();
+  for (const auto& [failure, count] : fold.rejected()) {
+    rejected.set(failure, count);
+  }
+  Json out = Json::object();
+  out.set("schema", 1).set("run", run.name()).set("op", material.op.name);
+  out.set("suite", material.config.suite).set("target", material.target.name);
+  out.set("strategy", search::to_text(material.config.search.strategy));
+  out.set("seed", material.config.seed);
+  out.set("attempts", fold.searched()).set("valid", fold.valid());
+  out.set("best", best_answer(run, against));
+  out.set("rejected", std::move(rejected));
+  out.set("seconds", to_seconds(fold.elapsed())).set("archive", run.archive_path());
+  out.set("stop_reason",
+          fold.stopped() ? Json(to_text(fold.stopped()->reason)) : Json("interrupted"));
+  out.set("compared", Json::array_of(against, [](const Against& item) {
+            Json json = Json::object();
+            json.set("strategy", item.strategy).set("run", item.run);
+            json.set("ratio", number_or_null(item.ratio)).set("basis", item.basis);
+            return json;
+          }));
+  return out;
+}
+
+std::string run_summary_text(const RunReader& run, const std::vector<Against>& against) {
+  const archive::RunFold& fold = run.fold();
+  std::string text = run.name() + ": " + std::to_string(fold.searched()) + " attempts, " +
+                     std::to_string(fold.valid()) + " valid, " + duration_text(fold.elapsed());
+  text += fold.stopped() ? "; " + fold.stopped()->message + "\n" : "; interrupted\n";
+  const archive::Attempt* best = run.best();
+  if (best == nullptr) {
+    return text + "no candidate passed every gate\n";
+  }
+  const Performance& performance = *best->evidence->performance;
+  text += "best: candidate " + std::to_string(best->proposal.candidate.value) + ", " +
+          run.label(*best) + "\n";
+  if (performance.baseline.empty()) {
+    text += "  log cost " + std::to_string(performance.log_cost) + " (no baseline)\n";
+  } else {
+    text += "  " + speed_text(performance.speedup) + " the speed of " + performance.baseline +
+            " (95 % interval " + speed_text(performance.speedup_low) + " to " +
+            speed_text(performance.speedup_high) + ", " +
+            std::string(to_text(best->proposal.fidelity)) + " timing)\n";
+  }
+  const Over by_default = over_default(run, against);
+  if (by_default.ratio) {
+    text += "  " + speed_text(*by_default.ratio) + " the best template default\n";
+  }
+  for (const Against& item : against) {
+    if (item.ratio && item.strategy != "default") {
+      text += "  " + speed_text(*item.ratio) + " the winner of " + item.strategy + " (" + item.run +
+              (item.basis == "paired" ? ", timed in turn)\n" : ", both against the baseline)\n");
+    }
+  }
+  return text;
+}
+
+Against against_by_baseline(const RunReader& run, const RunReader& other) {
+  Against out;
+  out.strategy = std::string(search::to_text(other.material().config.search.strategy));
+  out.run = other.name();
+  out.basis = "baseline";
+  const archive::Attempt* mine = run.best();
+  const archive::Attempt* theirs = other.best();
+  if (mine != nullptr && theirs != nullptr) {
+    out.ratio = std::exp(*theirs->log_cost() - *mine->log_cost());
+  }
+  return out;
+}
+
+Result<std::vector<Against>> read_comparison(const std::string& directory) {
+  const std::string path = directory + kComparison;
+  const Result<std::string> text = read_text_file(path);
+  if (!text.ok() && text.error().code == ErrorCode::missing) {
+    return std::vector<Against>();
+  }
+  COPPICE_TRY(const std::string found, text);
+  COPPICE_TRY(const Json json, Json::parse(found, path));
+  COPPICE_TRY(const JsonReader list, json.reader(path).at("compared"));
+  COPPICE_TRY(const auto items, list.items());
+  std::vector<Against> out;
+  for (const JsonReader& item : items) {
+    Against against;
+    COPPICE_TRY(against.strategy, item.text_or("strategy", ""));
+    COPPICE_TRY(against.run, item.text_or("run", ""));
+    COPPICE_TRY(against.basis, item.text_or("basis", ""));
+    if (const auto ratio = item.find("ratio")) {
+      COPPICE_TRY(const double number, ratio->real());
+      against.ratio = number;
+    }
+    out.push_back(std::move(against));
+  }
+  return out;
+}
+
+Result<void> write_comparison(const std::string& directory, const std::vector<Against>& against) {
+  Json out = Json::object();
+  out.set("schema", 1);
+  out.set("compared", Json::array_of(against, [](const Against& item) {
+            Json json = Json::object();
+            json.set("strategy", item.strategy).set("run", item.run).set("basis", item.basis);
+            json.set("ratio", number_or_null(item.ratio));
+            return json;
+          }));
+  return write_text_file(directory + kComparison, out.pretty() + "\n");
+}
+
+}  // namespace coppice::cli
