@@ -139,7 +139,11 @@ class ShapeCheck {
       head += ' ';
     }
     const std::size_t open = head.find('(');
-    if (open == std::string::npos || is_block(head) ||
+    // A lambda among a call's arguments is part of the function around it.
+    const bool lambda =
+        (head.find("](") != std::string::npos || head.find("] {") != std::string::npos) &&
+        head.find("operator[]") == std::string::npos;
+    if (open == std::string::npos || lambda || is_block(head) ||
         head.substr(0, open).find('=') != std::string::npos) {
       return;
     }

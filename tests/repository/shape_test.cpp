@@ -51,6 +51,14 @@ TEST_CASE("six parameters pass and seven are found, over several lines as well")
       Catch::Contains("core/a.cpp:1: function has 7 parameters"));
 }
 
+TEST_CASE("a lambda among arguments does not count as a function") {
+  CHECK(
+      found("void f() {\n  call(1, [](int a) {\n         step();\n       });\n" + body(50) + "}\n")
+          .empty());
+  CHECK_THAT(found("int& at::operator[](int a) {\n" + body(60) + "}\n"),
+             Catch::Contains("62 lines"));
+}
+
 TEST_CASE("a file of 501 lines is found") {
   std::string text;
   for (int i = 0; i < 501; ++i) {
