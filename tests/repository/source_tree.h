@@ -15,12 +15,12 @@ namespace coppice::repository {
 
 using SourceTree = std::map<std::string, std::string>;  // path from the root, with '/', to text
 
-// Operations are data with an include rule of their own (docs/op-format.md); the device code and
-// the corpus are not compiled with the program.
+// Operations are data with an include rule of their own (docs/op-format.md); the corpus
+// and the fixtures are not compiled with the program.
 inline bool is_program_source(const std::string& path) {
   for (const std::string_view data :
        {"experiments/ops/", "experiments/include/", "tests/corpus/", "tests/bench/"}) {
-    if (path.starts_with(data)) {
+    if (path.starts_with(data) || path.find("/fixtures/") != std::string::npos) {
       return false;
     }
   }
