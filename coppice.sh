@@ -29,7 +29,7 @@ packages=(g++ cmake ninja-build pkgconf
 packages+=(libopenblas-dev libdnnl-dev)
 test_packages=(catch2 git)
 # Tests that need one of these are skipped, by name, where the distribution does not have it.
-optional_test_packages=(clang-format-14 chromium)
+optional_test_packages=(clang-format-14 chromium patchelf)
 
 missing_of() {
   local name
