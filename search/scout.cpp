@@ -175,6 +175,14 @@ std::optional<double> Scout::bar(std::size_t precision) const {
   return own ? own : shared_.book.best_log_cost(0);
 }
 
+// What a gain in this class is worth, per unit of budget.
+double Scout::weight(std::size_t precision, const planner::Belief& belief) const {
+  const double value = precision == 0 ? 1.0 : kOtherClassWeight;
+  // A budget in seconds is spent by the second, one in attempts by the attempt.
+  const bool by_the_second = shared_.options.budget.seconds.count() > 0 && belief.seconds > 0.0;
+  return by_the_second ? value / belief.seconds : value;
+}
+
 void Scout::score(std::uint32_t t, std::vector<Option>& options) {
   std::vector<Point> points;
   points.reserve(options.size());
@@ -188,11 +196,7 @@ void Scout::score(std::uint32_t t, std::vector<Option>& options) {
     const std::size_t precision = shared_.domain.class_of(points[i]).value_or(0);
     const auto best = bar(precision);
     option.gain = best ? planner::WorldModel::expected_gain(beliefs[i], *best) : beliefs[i].p_valid;
-    option.value = option.gain * (precision == 0 ? 1.0 : kOtherClassWeight);
-    // A budget in seconds is spent by the second, one in attempts by the attempt.
-    if (shared_.options.budget.seconds.count() > 0 && beliefs[i].seconds > 0.0) {
-      option.value /= beliefs[i].seconds;
-    }
+    option.value = option.gain * weight(precision, beliefs[i]);
   }
 }
 
@@ -202,6 +206,7 @@ std::string Scout::explain(NodeId node, const Option& option) {
 
 void Scout::forget(NodeId node) {
   subspaces_.erase(node);
+  pools_.erase(node);
   failed_.erase(node);
 }
 

@@ -51,6 +51,10 @@ class Scout {
                               std::string_view purpose);
   // Fills belief, gain and value in (one prediction for all).
   void score(std::uint32_t t, std::vector<Option>& options);
+  // The same for a standing pool of the node's untried points (all of them where they are few, so
+  // that the model only brings its answers up to date); the best that are not among the options yet
+  // are added as jumps.
+  void add_jumps(NodeId node, std::size_t wanted, std::vector<Option>& options);
   // Best cost that a point of this class has to beat; nothing when there is none yet.
   std::optional<double> bar(std::size_t precision) const;
   std::string explain(NodeId node, const Option& option);
@@ -63,7 +67,14 @@ class Scout {
   void drop_repair(NodeId node) { failed_.erase(node); }
 
  private:
+  struct Pool {
+    std::vector<Point> points;
+    bool whole = false;  // every untried point of the node
+  };
   Subspace& subspace(NodeId node);
+  Pool& pool(NodeId node);
+  void renew(NodeId node, const std::vector<double>& bounds);
+  double weight(std::size_t precision, const planner::Belief& belief) const;
   mutators::Scene scene(NodeId node);
   const std::vector<Genome>& neighbours_of(std::uint32_t t, const Genome& genome);
 
@@ -72,6 +83,7 @@ class Scout {
   planner::WorldModel model_;
   EliteArchive elites_;
   std::map<NodeId, Subspace> subspaces_;
+  std::map<NodeId, Pool> pools_;
   std::map<NodeId, mutators::Failed> failed_;
   std::map<Point, std::vector<Genome>> neighbours_;
   std::deque<Point> neighbours_age_;  // oldest first

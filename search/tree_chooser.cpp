@@ -19,7 +19,10 @@ constexpr std::size_t kDesignDraws = 16;
 constexpr double kBanditShare = 0.12;
 // A repair goes first when it promises this share of the best value.
 constexpr double kRepairShare = 0.5;
-constexpr Breadth kBreadth{600, 200, 100, 64, 24};
+constexpr Breadth kBreadth{16, 64, 32, 64, 24};
+// With a model, jumps come from its standing pools.
+constexpr Breadth kModelledBreadth{0, 200, 32, 64, 24};
+constexpr std::size_t kJumps = 16;
 
 double axis_distance(const Axis& axis, std::uint16_t a, std::uint16_t b) {
   if (a == b) {
@@ -156,16 +159,20 @@ std::optional<Choice> TreeChooser::next_design(std::vector<Event>& out) {
 
 std::optional<Choice> TreeChooser::choose_in(NodeId node, std::vector<Event>& out) {
   const bool structure = chooses_structure(node);
-  std::vector<Option> options = scout_.options(node, kBreadth, structure, "options");
+  const bool scored = scout_.ready();
+  std::vector<Option> options =
+      scout_.options(node, scored ? kModelledBreadth : kBreadth, structure, "options");
   if (structure) {
     drop_opened(template_of(node), options);
   }
-  if (options.empty()) {
-    return std::nullopt;
-  }
-  const bool scored = scout_.ready();
   if (scored) {
     scout_.score(template_of(node), options);
+    if (!structure) {
+      scout_.add_jumps(node, kJumps, options);
+    }
+  }
+  if (options.empty()) {
+    return std::nullopt;
   }
   const std::size_t best = pick(node, options);
   Choice choice = make_choice(node, options[best], scored, out);

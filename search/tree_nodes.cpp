@@ -12,7 +12,8 @@ namespace {
 constexpr double kLeaveDiscount = 0.5;  // a node left without improvement waits for better ideas
 constexpr std::size_t kLooked = 12;     // nodes looked at again at each change
 constexpr std::size_t kStale = 4;       // and some of the others in turn
-constexpr Breadth kLook{64, 24, 16, 24, 0};
+constexpr Breadth kLook{0, 24, 0, 24, 0};
+constexpr std::size_t kLookedJumps = 4;
 constexpr int kMinAttemptsToPrune = 12;
 constexpr std::size_t kPruneSample = 128;
 constexpr double kPruneSpreads = 2.5;
@@ -213,14 +214,18 @@ void TreeChooser::refresh_priorities(std::vector<Event>& out) {
     }
   }
   for (const NodeId id : nodes) {
-    std::vector<Option> options = scout_.options(id, kLook, chooses_structure(id), "look");
-    if (chooses_structure(id)) {
+    const bool structure = chooses_structure(id);
+    std::vector<Option> options = scout_.options(id, kLook, structure, "look");
+    if (structure) {
       drop_opened(template_of(id), options);
+    }
+    scout_.score(template_of(id), options);
+    if (!structure) {
+      scout_.add_jumps(id, kLookedJumps, options);
     }
     if (options.empty()) {
       continue;  // choose_in() closes it when its turn comes
     }
-    scout_.score(template_of(id), options);
     double expected = 0.0;
     for (const Option& option : options) {
       expected = std::max(expected, option.value);
