@@ -211,6 +211,12 @@ bool Child::kill() {
   return gone;
 }
 
+pid_t Child::release() {
+  const pid_t pid = pid_;
+  pid_ = -1;
+  return pid;
+}
+
 std::string describe_status(int status) {
   if (WIFSIGNALED(status)) {
     return fmt::format("signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)));

@@ -51,6 +51,8 @@ class Child {
   // Ends the whole group now. Returns false when the process did not go within 5 s (it is stuck in
   // the kernel) and was left behind.
   bool kill();
+  // Gives the process to a new owner, who must end and reap it.
+  pid_t release();
 
  private:
   explicit Child(pid_t pid) : pid_(pid) {}

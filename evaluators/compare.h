@@ -17,8 +17,8 @@ struct OutputView {
   std::vector<std::int64_t> shape;
   const void* actual = nullptr;      // native elements, row-major
   const double* expected = nullptr;  // same order
-  // Pattern that the output was filled with before the launch, one element wide; elements that
-  // still hold it count as unwritten. Null: not poisoned.
+  // The 4-byte pattern, twice, that the output was filled with from its first byte on before the
+  // launch; elements that still hold it count as unwritten. Null: not poisoned.
   const void* poison = nullptr;
 };
 

@@ -188,6 +188,14 @@ std::map<std::string, std::string, std::less<>> op_headers(const Op& op) {
   return out;
 }
 
+std::vector<std::string> op_header_names(const Op& op) {
+  std::vector<std::string> out;
+  for (const auto& [name, text] : op_headers(op)) {
+    out.push_back(name);
+  }
+  return out;
+}
+
 Prepared prepare(const Candidate& candidate, const PrepareContext& context) {
   Prepared out;
   const auto wanted = [&](const std::string& name) {

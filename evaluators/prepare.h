@@ -53,5 +53,6 @@ ValueMap plan_values(const Candidate& candidate,
 
 // Headers that sources of this op may include (name to text), from the op's own files.
 std::map<std::string, std::string, std::less<>> op_headers(const Op& op);
+std::vector<std::string> op_header_names(const Op& op);
 
 }  // namespace coppice::evaluators

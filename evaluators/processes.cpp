@@ -3,6 +3,11 @@
 #include "evaluators/processes.h"
 
 #include "evaluators/agent.h"
+#include "evaluators/cpu/baseline_process.h"
+#include "evaluators/cpu/candidate_process.h"
+#include "evaluators/cpu/cpu_backend.h"
+#include "evaluators/cpu/judge_process.h"
+#include "evaluators/cuda/cuda_backend.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -20,7 +25,10 @@ struct BackendLine {
   std::unique_ptr<DeviceBackend> (*make)();
 };
 const std::vector<BackendLine>& backends() {
-  static const std::vector<BackendLine> kBackends = {};
+  static const std::vector<BackendLine> kBackends = {{"cpu", cpu::make_cpu_backend},
+                                                     {"cuda", [] {
+                                                        return cuda::make_cuda_backend();
+                                                      }}};
   return kBackends;
 }
 
@@ -46,8 +54,18 @@ std::optional<int> dispatch_internal(int argc, char** argv) {
     return std::nullopt;
   }
   const std::string_view name = argv[1];
+  constexpr int kSocket = 3;
   if (name == "agent") {
     return agent_main(argc, argv);
+  }
+  if (name == "judge") {
+    return cpu::run_judge(kSocket);
+  }
+  if (name == "candidate") {
+    return cpu::run_candidate_launcher(kSocket);
+  }
+  if (name == "baseline") {
+    return cpu::run_baseline(kSocket);
   }
   return std::nullopt;
 }

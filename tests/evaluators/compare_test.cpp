@@ -101,7 +101,7 @@ TEST_CASE("a non-finite reference must be met exactly") {
 
 TEST_CASE("elements that still hold the poison are unwritten, even when it is NaN") {
   Case c;
-  const std::uint32_t poison = 0x7fc12345;
+  const std::uint64_t poison = 0x7fc123457fc12345;
   c.poison = &poison;
   CHECK(c.run().ok());
   std::memcpy(&c.actual[64], &poison, 4);

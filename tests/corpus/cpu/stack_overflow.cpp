@@ -1,0 +1,29 @@
+// expect: smoke crash
+// Recurses without end.
+#include "coppice_cpu.h"
+
+__attribute__((noinline)) static int deep(int n, int salt) {
+  volatile char room[4096];
+  room[0] = static_cast<char>(n);
+  return n == 0 ? salt : deep(n + 1, salt) + room[0];
+}
+
+COPPICE_KERNEL(scale) {
+  const std::int64_t cols = coppice_dim(args, 5), r = task->index[0];
+  const float* x = coppice_in<float>(args, 0) + r * cols;
+  const float* w = coppice_in<float>(args, 1);
+  const std::int32_t length = coppice_in<std::int32_t>(args, 2)[r];
+  float* out = coppice_out<float>(args, 3) + r * cols;
+  float* sums = coppice_out<float>(args, 4);
+  const float gain = coppice_scalar(args, 6);
+  const std::int64_t rows = coppice_dim(args, 8);
+  (void)x, (void)w, (void)length, (void)out, (void)sums, (void)gain, (void)rows;
+  double sum = 0.0;
+  for (std::int64_t c = 0; c < cols; ++c) {
+    const float y = c < length ? gain * x[c] * w[c] : 0.0f;
+    out[c] = y;
+    sum += y;
+  }
+  sums[r] = static_cast<float>(sum);
+  sums[r] += static_cast<float>(deep(1, static_cast<int>(length)));
+}
