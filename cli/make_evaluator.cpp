@@ -1,11 +1,51 @@
 // Opens the device agents that a configuration asks for.
 #include "cli/make_evaluator.h"
 
+#include "evaluators/agent_evaluator.h"
+
+#include <cstdlib>
+#include <filesystem>
+
 namespace coppice::cli {
+namespace {
+
+// Compiled code and measured ceilings are kept between runs; where there is no place for them,
+// nothing is.
+std::string cache_folder() {
+  std::filesystem::path folder;
+  if (const char* own = std::getenv("COPPICE_CACHE"); own != nullptr && *own != '\0') {
+    folder = own;
+  } else if (const char* shared = std::getenv("XDG_CACHE_HOME");
+             shared != nullptr && *shared != '\0') {
+    folder = std::filesystem::path(shared) / "coppice";
+  } else if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
+    folder = std::filesystem::path(home) / ".cache" / "coppice";
+  }
+  std::error_code error;
+  if (!folder.empty()) {
+    std::filesystem::create_directories(folder, error);
+  }
+  return error ? std::string() : folder.string();
+}
+
+}  // namespace
 
 Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material) {
-  return Error{ErrorCode::environment,
-               "this program has no device agent for backend " + material.config.backend};
+  evaluators::AgentConfig config;
+  config.backend = material.config.backend;
+  config.launcher = material.config.launcher;
+  config.cache_folder = cache_folder();
+  config.op = material.op;
+  config.suite = material.config.suite;
+  config.target = material.target;
+  config.devices = material.config.devices;
+  config.lane_threads = material.config.lane_threads;
+  config.isolation = material.config.isolation;
+  config.pause_builds = config.backend == "cpu" && evaluators::builds_disturb_timing();
+  COPPICE_TRY(
+      auto toolchain,
+      evaluators::open_toolchain(config.backend, config.cache_folder, material.target.name));
+  return evaluators::open_agents(std::move(config), std::move(toolchain), {});
 }
 
 }  // namespace coppice::cli
