@@ -13,19 +13,20 @@ namespace {
 
 struct Effort {
   StopRule rule;
-  double seconds = 0.25;       // per workload, everything included
-  double widest = 0.5;         // half width of the interval beyond which a result is noise
+  double seconds = 0.25;  // per workload, everything included
+  double wide = 0.3;      // half width of the interval beyond which a block goes on over its time
+  double widest = 2.0;  // ... beyond which the result is noise; the search bears much, it knows it
   std::int64_t processes = 1;  // at least
 };
 
 Effort effort_of(Fidelity fidelity) {
   switch (fidelity) {
     case Fidelity::search:
-      return {{8, 40, 0.02, 2}, 0.25, 0.5, 1};
+      return {{8, 40, 0.02, 2}, 0.25, 0.3, 2.0, 1};
     case Fidelity::finalist:
-      return {{20, 120, 0.01, 4}, 1.5, 0.25, 2};
+      return {{20, 120, 0.01, 4}, 1.5, 0.15, 0.5, 2};
     case Fidelity::promote:
-      return {{60, 240, 0.005, 4}, 4.0, 0.15, 3};
+      return {{60, 240, 0.005, 4}, 4.0, 0.1, 0.15, 3};
   }
   COPPICE_UNREACHABLE();
 }
@@ -152,7 +153,7 @@ Result<Refusal> Examination::take_pairs(Bench& b, std::vector<Pair>& pairs, std:
     const bool done =
         enough(pairs, effort.rule) || std::ssize(samples) >= 2 * effort.rule.max_pairs;
     const bool far_over_time = spent > 4.0 * effort.seconds + 1.0;
-    const bool wide = paired(pairs).log_ratio.half_width() > effort.widest;
+    const bool wide = paired(pairs).log_ratio.half_width() > effort.wide;
     if (far_over_time ||
         ((done || (out_of_time && !wide) || far_behind) && processes >= effort.processes)) {
       return Refusal();
