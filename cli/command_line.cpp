@@ -29,7 +29,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
   std::string best;
-  std::size_t best_distance = 1 + word.size() / 2;
+  std::size_t best_distance = 2 + word.size() / 2;
   for (const std::string& candidate : known) {
     const std::size_t d = distance(word, candidate);
     if (d < best_distance) {
@@ -105,31 +105,38 @@ Error unknown_command(const std::vector<std::string>& words) {
 
 struct Bound {
   std::string name;
-  std::vector<std::string> values;
-  bool flag = false;
+  std::string one;                // positionals and options given once
+  std::vector<std::string> many;  // repeated ones
+  bool flag = false, repeated = false;
   CLI::Option* option = nullptr;
+
+  std::vector<std::string> values() const {
+    return flag       ? std::vector<std::string>{"true"}
+           : repeated ? many
+                      : std::vector<std::string>{one};
+  }
 };
 
 void bind(CLI::App& app, const Command& command, std::vector<std::unique_ptr<Bound>>& bound) {
   for (const PositionalSpec& spec : command.positionals) {
     bound.push_back(std::make_unique<Bound>());
     bound.back()->name = spec.name;
-    bound.back()->option = app.add_option(spec.name, bound.back()->values)->expected(1);
+    bound.back()->option = app.add_option(spec.name, bound.back()->one);
   }
   for (const OptionSpec& spec : all_options(command)) {
     bound.push_back(std::make_unique<Bound>());
     Bound& item = *bound.back();
     item.name = spec.name;
     item.flag = spec.value.empty();
+    item.repeated = spec.repeated;
     if (item.flag) {
       item.option = app.add_flag(spec.name);
+    } else if (item.repeated) {
+      item.option = app.add_option(spec.name, item.many)->allow_extra_args(false);
+      item.option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     } else {
-      item.option = app.add_option(spec.name, item.values)->expected(1);
-      item.option->multi_option_policy(spec.repeated ? CLI::MultiOptionPolicy::TakeAll
-                                                     : CLI::MultiOptionPolicy::Throw);
-      if (spec.repeated) {
-        item.option->allow_extra_args(false);
-      }
+      item.option = app.add_option(spec.name, item.one);
+      item.option->multi_option_policy(CLI::MultiOptionPolicy::Throw);
     }
   }
 }
@@ -167,7 +174,7 @@ Result<Arguments> parse_words(const Command& command, std::vector<std::string> w
   Arguments::Values values;
   for (const auto& item : bound) {
     if (item->option->count() > 0) {
-      values[item->name] = item->flag ? std::vector<std::string>{"true"} : item->values;
+      values[item->name] = item->values();
     }
   }
   for (const PositionalSpec& spec : command.positionals) {

@@ -11,7 +11,8 @@
 namespace coppice::cli {
 namespace {
 
-constexpr Nanoseconds kWait{50 * 1000 * 1000};             // between looks at interrupts
+constexpr Nanoseconds kWait{50 * 1000 * 1000};  // between looks at interrupts
+constexpr Nanoseconds kGroupAge{20 * 1000 * 1000};
 constexpr Nanoseconds kTickBeforeWork{100 * 1000 * 1000};  // time budgets are read from ticks
 constexpr Nanoseconds kTickWaiting{5ll * 1000 * 1000 * 1000};
 
@@ -150,7 +151,8 @@ class Loop {
   }
 
   Result<void> wait_for_result() {
-    std::optional<Finished> result = pool_.next(Nanoseconds{0});
+    // Results that come in quick succession share a commit.
+    std::optional<Finished> result = pool_.next(kGroupAge);
     if (!result) {
       COPPICE_TRY_VOID(parts_.recorder.commit());  // before we go to sleep
       parts_.observer.waiting(elapsed(), view());

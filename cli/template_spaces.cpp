@@ -66,6 +66,9 @@ class Builder {
     for (const Expr& claim : source.plan.claims) {
       add_absent_features(claim, facts_);
     }
+    for (const auto& [name, feature] : source.features) {
+      add_absent_features(feature, facts_);
+    }
     if (source.precision) {
       add_absent_features(*source.precision, facts_);
     }

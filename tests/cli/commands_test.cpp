@@ -1,0 +1,245 @@
+// Every command that looks at a run: stdout, stderr and exit status apart, and bad input.
+#include "cli/command.h"
+#include "tests/cli/fake_run.h"
+
+#include <sys/stat.h>
+
+using namespace coppice;
+using namespace coppice::tests;
+
+namespace {
+
+struct Said {
+  int status = 0;
+  std::string out, err;
+};
+
+Said say(const std::vector<std::string>& words) {
+  Streams streams;
+  const int status = cli::run_program(words, streams.console);
+  return {status, streams.out(), streams.err()};
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// One finished run, shared by the cases that only look at it.
+struct Finished {
+  Finished() : fake(25), run(fake.run()), archive(fake.folder / "archive") {}
+  Said operator()(std::vector<std::string> words) const {
+    words.insert(words.end(), {"--archive", archive});
+    return say(words);
+  }
+  Json json(std::vector<std::string> words) const {
+    words.emplace_back("--json");
+    const Said said = (*this)(std::move(words));
+    auto parsed = Json::parse(said.out, "stdout");
+    if (!parsed.ok()) {
+      FAIL(said.err << said.out);
+    }
+    return *parsed;
+  }
+  FakeWorld fake;
+  std::string run, archive;
+};
+
+const Finished& finished() {
+  static const Finished once;
+  return once;
+}
+
+}  // namespace
+
+TEST_CASE("help shows an example before the options, for the program and each command") {
+  const Said program = say({"--help"});
+  CHECK(program.status == 0);
+  CHECK(program.err.empty());
+  CHECK(program.out.find("Example:") < program.out.find("Commands:"));
+  for (const cli::Command& command : cli::commands()) {
+    CAPTURE(command.name);
+    const std::string text = cli::help_of(command);
+    CHECK(text.find("Example:") < text.find("Options:"));
+    CHECK(contains(text, "--archive DIR"));
+    CHECK(contains(text, "--seed N"));
+    CHECK(contains(program.out, "  " + command.name));
+  }
+}
+
+TEST_CASE("unknown input is refused with the nearest known spelling, on stderr, with status 2") {
+  const Said command = say({"rnu"});
+  CHECK(command.status == 2);
+  CHECK(command.out.empty());
+  CHECK(command.err == "coppice: unknown command 'rnu'; did you mean 'run'?\n");
+  const Said option = say({"list", "--jsn"});
+  CHECK(option.status == 2);
+  CHECK(contains(option.err, "unknown option of list '--jsn'; did you mean '--json'?"));
+  CHECK(say({"list", "more"}).err == "coppice: list: did not expect 'more'\n");
+  CHECK(contains(say({"run"}).err, "run: CONFIG is missing"));
+  CHECK(contains(say({"archive"}).err, "archive: expected one of"));
+  const Said seed = say({"list", "--seed", "x"});
+  CHECK(seed.status == 2);
+  CHECK(contains(seed.err, "--seed: expected a whole number from 0, found \"x\""));
+}
+
+TEST_CASE("list names the runs of an archive") {
+  const Said said = finished()({"list"});
+  CHECK(said.status == 0);
+  CHECK(said.err.empty());
+  CHECK(contains(said.out, finished().run));
+  CHECK(contains(said.out, "done"));
+  const Said other = finished()({"list", "--seed", "99"});
+  CHECK(other.status == 0);
+  CHECK(other.out.empty());
+  CHECK(contains(other.err, "no runs"));
+  const Json json = finished().json({"list"});
+  CHECK(json.reader("list").at("runs")->items()->size() == 1);
+}
+
+TEST_CASE("show tells a run and one candidate with its attempts") {
+  const Said run = finished()({"show", finished().run});
+  CHECK(run.status == 0);
+  CHECK(run.err.empty());
+  CHECK(contains(run.out, "the speed of fakeblas"));
+  const Said best = finished()({"show", "last", "best"});
+  CHECK(best.status == 0);
+  CHECK(contains(best.out, "promote"));
+  const Said none = finished()({"show", "last", "9999"});
+  CHECK(none.status == 2);
+  CHECK(none.out.empty());
+  CHECK(contains(none.err, "has no candidate 9999"));
+  const Json json = finished().json({"show", "last", "1"});
+  CHECK(json.reader("show").at("attempts")->items()->size() >= 1);
+}
+
+TEST_CASE("best gives the answer, its source and its plan") {
+  const Said said = finished()({"best", "last"});
+  CHECK(said.status == 0);
+  CHECK(contains(said.out, "best: candidate"));
+  const Said source = finished()({"best", "last", "--source"});
+  CHECK(contains(source.out, "#define TILE "));
+  CHECK(contains(source.out, "COPPICE_KERNEL(twice)"));
+  CHECK(contains(finished()({"best", "last", "--plan"}).out, "\"steps\""));
+  const Said other = finished()({"best", "last", "--precision", "bf16"});
+  CHECK(other.status == 1);
+  CHECK(contains(other.err, "no valid candidate of class bf16"));
+}
+
+TEST_CASE("tree and frontier show what was tried") {
+  const Said tree = finished()({"tree", "last", "--why"});
+  CHECK(tree.status == 0);
+  CHECK(contains(tree.out, "plain"));
+  CHECK(contains(tree.out, "attempts"));
+  CHECK(finished().json({"tree"}).reader("t").at("nodes")->items()->size() >= 2);
+  const Said csv = finished()({"frontier", "last", "--csv"});
+  CHECK(csv.status == 0);
+  CHECK(csv.out.find("template,axis,kind,level,state,") == 0);
+  CHECK(contains(csv.out, "plain,tile,tile,4,"));
+  CHECK(contains(finished()({"frontier"}).out, "tried"));
+}
+
+TEST_CASE("diff compares the winner with its seed, and a candidate with itself") {
+  const Said own = finished()({"diff", "last"});
+  CHECK(own.status == 1);
+  CHECK(contains(own.out, "--- default of template plain"));
+  CHECK(contains(own.out, "@@ "));
+  const Said same = finished()({"diff", "last", "1", "1"});
+  CHECK(same.status == 0);
+  CHECK(same.out.empty());
+  CHECK(contains(same.err, "are the same"));
+}
+
+TEST_CASE("compare puts runs side by side") {
+  const Said said = finished()({"compare", finished().run, "last"});
+  CHECK(said.status == 0);
+  CHECK(contains(said.out, "1.00x"));
+  CHECK(finished().json({"compare", "last", "last"}).reader("c").at("runs")->items()->size() == 2);
+}
+
+TEST_CASE("replay says that all decisions match, whatever the number of threads") {
+  for (const char* threads : {"1", "8"}) {
+    const Json json = finished().json({"replay", "last", "--threads", threads});
+    const JsonReader reader = json.reader("replay");
+    CHECK(reader.at("decisions")->integer().value() > 20);
+    CHECK(reader.at("decisions")->integer().value() == reader.at("matched")->integer().value());
+    CHECK(reader.at("first_mismatch")->is_null());
+  }
+  CHECK(contains(finished()({"replay"}).out, "decisions match"));
+}
+
+TEST_CASE("report writes one page that needs nothing from outside") {
+  const std::string path = finished().fake.folder / "report.html";
+  const Said said = finished()({"report", "last", "--output", path});
+  CHECK(said.status == 0);
+  CHECK(said.out == path + "\n");
+  const std::string page = read(path);
+  CHECK(contains(page, "d3js.org"));
+  CHECK(contains(page, "\"schema\":1"));
+  for (const char* outside : {"src=\"http", "href=\"http", "@import", "@DATA@", "url(http"}) {
+    CAPTURE(outside);
+    CHECK_FALSE(contains(page, outside));
+  }
+}
+
+TEST_CASE("export gives history, memory, frontier, and refuses what it does not know") {
+  const Said history = finished()({"export", "last", "--format", "history"});
+  CHECK(history.status == 0);
+  CHECK(history.out.find("{") == 0);
+  CHECK(contains(finished()({"export", "last", "--format", "memory"}).out, "\"templates\""));
+  CHECK(contains(finished()({"export", "last", "--format", "frontier"}).out, "template,axis"));
+  const Said unknown = finished()({"export", "last", "--format", "pdf"});
+  CHECK(unknown.status == 2);
+  CHECK(contains(unknown.err, "found \"pdf\""));
+}
+
+TEST_CASE("archive verify accepts a whole run, and a run that is not there is named") {
+  const Said whole = finished()({"archive", "verify", "last"});
+  CHECK(whole.status == 0);
+  CHECK(contains(whole.out, "chain whole"));
+  const Said none = finished()({"archive", "verify", "nowhere"});
+  CHECK(none.status == 2);
+  CHECK(contains(none.err, "nowhere"));
+}
+
+TEST_CASE("a packed run replays in another archive") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "run.coppice";
+  const Said packed = finished()({"archive", "pack", "last", "--output", file});
+  CHECK(packed.status == 0);
+  CHECK(packed.out == file + "\n");
+  const Said again = finished()({"archive", "pack", "last", "--output", file});
+  CHECK(again.status != 0);
+  CHECK(again.out.empty());
+  const std::string other = folder / "other";
+  CHECK(say({"archive", "unpack", file, "--archive", other}).status == 0);
+  const Said replayed = say({"replay", "last", "--archive", other});
+  CHECK(replayed.status == 0);
+  CHECK(contains(replayed.out, "decisions match"));
+}
+
+TEST_CASE("the lineage of a run is a git repository with a commit for each candidate") {
+  const TemporaryFolder folder;
+  const std::string repository = folder / "lineage.git";
+  const Said said = finished()({"archive", "git", "last", "--output", repository});
+  CHECK(said.status == 0);
+  CHECK(said.out == repository + "\n");
+  CHECK(std::filesystem::exists(repository + "/HEAD"));
+}
+
+TEST_CASE("a folder that is no archive is said to be none") {
+  const TemporaryFolder folder;
+  const Said said = say({"list", "--archive", folder / "none"});
+  CHECK(said.status != 0);
+  CHECK(said.out.empty());
+  CHECK(contains(said.err, folder / "none"));
+}
+
+TEST_CASE("doctor answers on stdout and in JSON") {
+  const Said said = say({"doctor"});
+  CHECK(contains(said.out, "host compiler"));
+  CHECK(contains(said.out, "CUDA driver"));
+  const Said json = say({"doctor", "--json"});
+  const auto parsed = Json::parse(json.out, "doctor");
+  REQUIRE(parsed.ok());
+  CHECK(parsed->reader("doctor").at("pieces")->items()->size() > 5);
+}

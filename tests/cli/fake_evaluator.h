@@ -1,0 +1,131 @@
+// A fake evaluator: a synthetic cost over axis values, with failures, and no device at all.
+#pragma once
+
+#include "core/random.h"
+#include "evaluators/evaluator.h"
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <functional>
+#include <string>
+#include <thread>
+
+namespace coppice::tests {
+
+struct FakeOptions {
+  std::chrono::microseconds measure_takes{0};
+  std::function<void()> before_measure;  // called on the timing thread
+  int fail_after = -1;                   // measure() returns an Error after so many calls
+};
+
+// Deterministic in the candidate: the same one always gets the same cost and verdict.
+class FakeEvaluator final : public evaluators::Evaluator {
+ public:
+  explicit FakeEvaluator(FakeOptions options = {}) : options_(std::move(options)) {}
+
+  int devices() const override { return 1; }
+
+  Result<std::vector<BaselineFrozen>> freeze_baselines(std::stop_token) override {
+    ++frozen;
+    BaselineFrozen baseline;
+    baseline.workload = "small";
+    baseline.name = "fakeblas:plain:threads=1";
+    baseline.median = Nanoseconds{1'000'000};
+    baseline.chosen = true;
+    return std::vector<BaselineFrozen>{baseline};
+  }
+
+  Result<void> adopt_baselines(const std::vector<BaselineFrozen>& taken, std::stop_token) override {
+    adopted += static_cast<int>(taken.size());
+    return {};
+  }
+
+  evaluators::Built build(const evaluators::EvaluationTask& task, std::stop_token) override {
+    ++builds;
+    evaluators::Built built;
+    if (hash_of(task.candidate) % 13 == 0) {
+      built.failed = evidence_of(task);
+      built.failed->verdict = {
+          false, Gate::build, FailureClass::compile_error, "kernel.cpp:1:1: error: no luck"};
+    }
+    return built;
+  }
+
+  Result<Evidence> measure(const evaluators::EvaluationTask& task,
+                           const evaluators::Built&,
+                           int,
+                           std::stop_token) override {
+    const int call = measured++;
+    if (options_.fail_after >= 0 && call >= options_.fail_after) {
+      return Error{ErrorCode::environment, "the fake device is gone"};
+    }
+    if (options_.before_measure) {
+      options_.before_measure();
+    }
+    std::this_thread::sleep_for(options_.measure_takes);
+    Evidence evidence = evidence_of(task);
+    if (hash_of(task.candidate) % 17 == 0) {
+      evidence.verdict = {false, Gate::correctness, FailureClass::wrong_result, "nrmse 0.3 > 1e-5"};
+      return evidence;
+    }
+    evidence.verdict = {true, Gate::evidence, FailureClass::none, ""};
+    evidence.performance = performance_of(task.candidate);
+    return evidence;
+  }
+
+  Json environment() const override {
+    Json out = Json::object();
+    out.set("device", "fake");
+    return out;
+  }
+
+  std::atomic<int> frozen{0}, adopted{0}, builds{0}, measured{0};
+
+ private:
+  static std::uint64_t hash_of(const Candidate& candidate) { return hash_text(candidate.label); }
+
+  static Evidence evidence_of(const evaluators::EvaluationTask& task) {
+    Evidence evidence;
+    evidence.attempt = task.attempt;
+    evidence.candidate = task.candidate.id;
+    evidence.fidelity = task.fidelity;
+    evidence.precision = task.candidate.precision;
+    evidence.cost.device = Nanoseconds{1'000'000};
+    return evidence;
+  }
+
+  static Performance performance_of(const Candidate& candidate) {
+    double cost = 0.3;
+    for (const auto& [name, value] : candidate.axis_values) {
+      if (const auto* number = std::get_if<std::int64_t>(&value)) {
+        const double x = std::log2(static_cast<double>(*number)) - 3.0;
+        cost += 0.1 * x * x;
+      } else if (const auto* flag = std::get_if<bool>(&value)) {
+        cost += *flag ? -0.2 : 0.0;
+      }
+    }
+    Performance performance;
+    performance.baseline = "fakeblas:plain:threads=1";
+    performance.log_cost = cost;
+    performance.log_noise = 0.01;
+    performance.speedup = std::exp(-cost);
+    performance.speedup_low = performance.speedup * 0.98;
+    performance.speedup_high = performance.speedup * 1.02;
+    performance.sol_score = 0.5;
+    WorkloadTiming row;
+    row.workload = "small";
+    row.median = Nanoseconds(static_cast<std::int64_t>(1e6 * std::exp(cost)));
+    row.baseline_median = Nanoseconds{1'000'000};
+    row.speedup = performance.speedup;
+    row.speedup_low = performance.speedup_low;
+    row.speedup_high = performance.speedup_high;
+    row.samples = 30;
+    performance.workloads.push_back(row);
+    return performance;
+  }
+
+  const FakeOptions options_;
+};
+
+}  // namespace coppice::tests
