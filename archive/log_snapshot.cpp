@@ -8,7 +8,7 @@ namespace coppice::archive {
 
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string sql_text(std::string_view text) {
   std::string out = "'";
   for (const char c : text) {
     out += c;
@@ -36,7 +36,7 @@ Result<ChainStatus> ExperimentLog::snapshot(const std::string& directory) const 
   const std::string checkpoints = directory + "/" + std::string(kCheckpointsFile);
   // Checkpoints before rows, so that none of them knows more than the copy.
   COPPICE_TRY(const auto known, read_checkpoints(state_->path(kCheckpointsFile)));
-  COPPICE_TRY_VOID(state_->database->run("VACUUM INTO " + quoted(log)));
+  COPPICE_TRY_VOID(state_->database->run("VACUUM INTO " + sql_text(log)));
   COPPICE_TRY_VOID(CheckpointFile::create(checkpoints));
   {
     COPPICE_TRY(CheckpointFile file, CheckpointFile::open(checkpoints));
