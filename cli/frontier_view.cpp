@@ -6,7 +6,7 @@
 namespace coppice::cli {
 namespace {
 
-std::string quoted(const std::string& text) {
+std::string csv_text(const std::string& text) {
   if (text.find_first_of(",\"\n") == text.npos) {
     return text;
   }
@@ -23,8 +23,8 @@ std::string frontier_csv(const std::vector<search::FrontierEntry>& entries) {
   std::string out =
       "template,axis,kind,level,state,attempts,valid,best_log_cost,best_speedup,expected_gain\n";
   for (const search::FrontierEntry& entry : entries) {
-    out += quoted(entry.template_name) + "," + quoted(entry.axis) + "," +
-           std::string(to_text(entry.kind)) + "," + quoted(to_text(entry.level)) + "," +
+    out += csv_text(entry.template_name) + "," + csv_text(entry.axis) + "," +
+           std::string(to_text(entry.kind)) + "," + csv_text(to_text(entry.level)) + "," +
            entry.state + "," + std::to_string(entry.attempts) + "," + std::to_string(entry.valid);
     out += ",";
     if (entry.best_log_cost) {
