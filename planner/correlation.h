@@ -10,6 +10,9 @@ namespace coppice::planner {
 // over neighbours in memory. What a lane computes never depends on the other lanes.
 inline constexpr std::size_t kBlock = 64;
 
+// exp(-t) for t >= 0, to 1e-12 of its value; the same bits everywhere, and cheap in loops.
+double exp_negative(double t);
+
 // Matern-5/2 of a squared distance: (1 + t + t^2/3) exp(-t) with t = sqrt(5 r2); 1 at r2 = 0.
 double matern52(double squared_distance);
 // d matern52 / d r2.

@@ -4,6 +4,7 @@
 #include "core/pinned_math.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace coppice::planner {
 
@@ -79,8 +80,10 @@ double VoteBlock::seconds(std::size_t lane, const Votes& votes) const {
   if (!votes.knows_seconds()) {
     return 0.0;
   }
-  return pinned::exp((log_seconds_[lane] + kPriorSeconds * votes.mean_log_seconds()) /
-                     (weight_[lane] + kPriorSeconds));
+  const double log_seconds = (log_seconds_[lane] + kPriorSeconds * votes.mean_log_seconds()) /
+                             (weight_[lane] + kPriorSeconds);
+  const double size = exp_negative(std::fabs(log_seconds));
+  return log_seconds > 0.0 ? 1.0 / size : size;
 }
 
 LevelRates::LevelRates(const SearchSpace& space) : all_(space.size()) {

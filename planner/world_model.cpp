@@ -40,6 +40,25 @@ double quantile(const std::vector<double>& sorted, double q) {
   return sorted[low] + (at - static_cast<double>(low)) * (sorted[high] - sorted[low]);
 }
 
+// Expected improvement of a unit normal below z: z cdf(z) + pdf(z). Left of -1, where the two
+// almost cancel, by Laplace's continued fraction, which keeps its digits and is cheap.
+double unit_gain(double z) {
+  constexpr double kTail = -1.0;
+  constexpr double kHopeless = -8.0;  // below 1e-16
+  constexpr double kInverseSqrt2Pi = 0.39894228040143267794;
+  if (z < kHopeless) {
+    return 0.0;
+  }
+  if (z > kTail) {
+    return std::max(z * pinned::normal_cdf(z) + pinned::normal_pdf(z), 0.0);
+  }
+  double rest = -z;
+  for (int k = z > -2.0 ? 40 : z > -3.0 ? 16 : 10; k >= 2; --k) {
+    rest = -z + k / rest;
+  }
+  return kInverseSqrt2Pi * exp_negative(0.5 * z * z) / (1.0 - z * rest);
+}
+
 }  // namespace
 
 // One valid observation as the process sees it.
@@ -87,6 +106,7 @@ struct WorldModel::State {
   GpData fit_data(const std::vector<std::size_t>& rows) const;
   void append(const Seen& one);
   void append_pending();
+  std::vector<std::uint32_t> slots_of(std::span<const Point> points) const;
   void update(std::span<const std::uint32_t> slots) const;
 
   Executor* executor;
@@ -233,6 +253,40 @@ void WorldModel::State::append_pending() {
   }
 }
 
+// Room in the memory for each point; all older answers go when there is too little.
+std::vector<std::uint32_t> WorldModel::State::slots_of(std::span<const Point> points) const {
+  std::vector<std::uint32_t> slots;
+  slots.reserve(points.size());
+  std::size_t fresh = 0;
+  for (const Point& point : points) {
+    slots.push_back(table.find(point));
+    fresh += slots.back() == PointTable::kNone ? 1 : 0;
+  }
+  if (table.size() + fresh > kMostSlots) {
+    table.clear();
+    blocks.clear();
+    std::fill(slots.begin(), slots.end(), PointTable::kNone);
+  }
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    if (slots[i] != PointTable::kNone) {
+      continue;
+    }
+    const std::size_t before = table.size();
+    slots[i] = table.add(points[i]);
+    if (table.size() == before) {
+      continue;  // the same point twice in one question
+    }
+    if (slots[i] / kBlock == blocks.size()) {
+      blocks.emplace_back(encoder.width());
+    }
+    Block& block = blocks[slots[i] / kBlock];
+    block.posterior.set(slots[i] % kBlock, encode(points[i]));
+    block.posterior.reset();
+    block.votes = VoteBlock();
+  }
+  return slots;
+}
+
 void WorldModel::State::update(std::span<const std::uint32_t> slots) const {
   std::vector<std::size_t> wanted;
   for (const std::uint32_t slot : slots) {
@@ -331,32 +385,7 @@ std::vector<Belief> WorldModel::predict(std::span<const Point> points) const {
   out.reserve(points.size());
   for (std::size_t start = 0; start < points.size(); start += kMostSlots) {
     const auto part = points.subspan(start, std::min(kMostSlots, points.size() - start));
-    if (s.table.size() + part.size() > kMostSlots) {
-      std::size_t fresh = 0;
-      for (const Point& point : part) {
-        fresh += s.table.find(point) == PointTable::kNone ? 1 : 0;
-      }
-      if (s.table.size() + fresh > kMostSlots) {
-        s.table.clear();
-        s.blocks.clear();
-      }
-    }
-    std::vector<std::uint32_t> slots;
-    slots.reserve(part.size());
-    for (const Point& point : part) {
-      const std::size_t before = s.table.size();
-      const std::uint32_t slot = s.table.add(point);
-      slots.push_back(slot);
-      if (s.table.size() > before) {
-        if (slot / kBlock == s.blocks.size()) {
-          s.blocks.emplace_back(s.encoder.width());
-        }
-        Block& block = s.blocks[slot / kBlock];
-        block.posterior.set(slot % kBlock, s.encode(point));
-        block.posterior.reset();
-        block.votes = VoteBlock();
-      }
-    }
+    const std::vector<std::uint32_t> slots = s.slots_of(part);
     s.update(slots);
     const double noise = s.process ? s.process->shape().nugget : 0.0;
     const bool doubt = s.votes.failures() > 0;
@@ -385,13 +414,7 @@ double WorldModel::expected_gain(const Belief& belief, double best) {
     return std::max(best - belief.mean, 0.0) * belief.p_valid;
   }
   const double z = (best - belief.mean) / belief.spread;
-  constexpr double kHopeless = -8.0;  // below 1e-17 spreads
-  if (z < kHopeless) {
-    return 0.0;
-  }
-  const double gain =
-      (best - belief.mean) * pinned::normal_cdf(z) + belief.spread * pinned::normal_pdf(z);
-  return std::max(gain, 0.0) * belief.p_valid;
+  return belief.spread * unit_gain(z) * belief.p_valid;
 }
 
 std::size_t WorldModel::observations() const {

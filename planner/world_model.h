@@ -34,13 +34,13 @@ struct Belief {
 
 // Numbers of the model that a bench may turn; the defaults are what the benches chose.
 struct ModelTuning {
-  double clip = 1.0;            // costs above median + clip * (median - best) count as that much
-  double centre = 0.5;          // quantile of the clipped costs that an unlike point is expected at
-  double refit_growth = 1.25;   // refits when the observations have grown by this factor
+  double clip = 0.5;            // costs above median + clip * (median - best) count as that much
+  double centre = 0.3;          // quantile of the clipped costs that an unlike point is expected at
+  double refit_growth = 1.35;   // refits when the observations have grown by this factor
   std::size_t fit_rows = 128;   // observations that a fit looks at, the best ones first
   std::size_t most_rows = 512;  // observations that the posterior holds
   int fit_steps = 24;
-  double length_share = 0.5;  // prior lengthscale at one coordinate
+  double length_share = 0.35;  // prior lengthscale at one coordinate
   double length_spread = 1.0;
   double nugget = 0.01;  // prior noise, as a share of the signal
 };

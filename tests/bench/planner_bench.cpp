@@ -22,10 +22,11 @@ using evaluators::RecordedTable;
 
 struct Settings {
   std::vector<std::string> tables;
-  std::size_t seeds = 25, budget = 200, first = 8;
+  std::size_t seeds = 25, budget = 200, first = 5;
   std::string mode =
       "local";              // "ei": expected improvement alone; "local": with moves round the best
-  std::size_t period = 3;   // every how many evaluations a local move is due
+  std::size_t period = 4;   // every how many evaluations a local move is due
+  std::size_t from = 30;    // and from which evaluation on
   std::size_t centres = 3;  // incumbents whose neighbours are looked at
   planner::ModelTuning tuning;
 };
@@ -108,7 +109,8 @@ class Replay {
       return spread_out();
     }
     const std::vector<planner::Belief> beliefs = model_.predict(points_);
-    const bool local = settings_.mode == "local" && i % settings_.period == settings_.period - 1;
+    const bool local = settings_.mode == "local" && i >= settings_.from &&
+                       i % settings_.period == settings_.period - 1;
     std::size_t best = points_.size();
     double most = -1.0;
     const auto offer = [&](std::size_t at) {
@@ -247,6 +249,7 @@ bool read_argument(const std::string& argument, Settings& s) {
                                                       {"budget", &s.budget},
                                                       {"first", &s.first},
                                                       {"period", &s.period},
+                                                      {"from", &s.from},
                                                       {"centres", &s.centres},
                                                       {"fit_rows", &s.tuning.fit_rows},
                                                       {"most_rows", &s.tuning.most_rows}};
