@@ -33,7 +33,7 @@ class Findings {
     auto value = take(std::move(result));
     return value.has_value() ? std::move(*value) : std::move(fallback);
   }
-  bool take(Result<void> result) {
+  bool take(const Result<void>& result) {
     if (!result.ok()) {
       add(result.error());
     }

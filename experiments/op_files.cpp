@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -36,12 +35,12 @@ Error failure(const fs::path& path, const std::string& what) {
 Result<std::string> read_text(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) {
-    return failure(path, fmt::format("cannot be read: {}", std::strerror(errno)));
+    return failure(path, "cannot be read: " + std::generic_category().message(errno));
   }
   std::ostringstream text;
   text << in.rdbuf();
   if (in.bad()) {
-    return failure(path, fmt::format("cannot be read: {}", std::strerror(errno)));
+    return failure(path, "cannot be read: " + std::generic_category().message(errno));
   }
   return std::move(text).str();
 }

@@ -148,10 +148,11 @@ class OpBuilder {
     }
     for (const auto& [backend, name] : found) {
       if (backend != "cpu" && backend != "cuda") {
-        complain(kind + "/" + backend, "unknown backend, expected cpu or cuda");
+        complain(fmt::format("{}/{}", kind, backend), "unknown backend, expected cpu or cuda");
         continue;
       }
-      read_part(kind + "/" + backend + "/" + name, json_name, {backend, name, "", ""}, read);
+      read_part(
+          fmt::format("{}/{}/{}", kind, backend, name), json_name, {backend, name, "", ""}, read);
     }
   }
 

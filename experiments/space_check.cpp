@@ -159,6 +159,7 @@ class SpaceChecker {
 
   std::string describe(const ValueMap& values, const std::vector<std::size_t>& chosen) const {
     std::vector<std::string> parts;
+    parts.reserve(chosen.size());
     for (const std::size_t i : chosen) {
       parts.push_back(part_.axes[i].name + "=" + to_text(values.find(part_.axes[i].name)->second));
     }
@@ -166,7 +167,7 @@ class SpaceChecker {
   }
 
   void report(const std::string& where, const std::string& message) {
-    findings_.add(json_.place() == "" ? where : json_.place() + where, message);
+    findings_.add(json_.place() + where, message);
   }
 
   // Each class that `precision` can name must be declared.

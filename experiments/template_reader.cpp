@@ -90,7 +90,7 @@ void check_macros(const JsonReader& json, const Op& op, const Template& part, Fi
   }
   for (const auto& [name, choices] : op.types) {
     for (const std::string& choice : choices) {
-      macros.push_back(macro_name(name + "_" + choice));
+      macros.push_back(macro_name(fmt::format("{}_{}", name, choice)));
     }
   }
   std::ranges::sort(macros);
@@ -257,7 +257,7 @@ void read_twin(const JsonReader& json, const PartPlace& place, Op& op, Findings&
     const std::vector<Axis> axes = base == nullptr ? std::vector<Axis>{} : base->axes;
     out.plan = read_plan(*plan, place, op, axes, !out.good, findings);
   } else if (out.from_template.empty()) {
-    findings.add(json.complain("expected \"template\" or \"plan\""));
+    findings.add(json.complain(R"(expected "template" or "plan")"));
   }
   op.twins.push_back(std::move(out));
 }
