@@ -212,6 +212,38 @@ Isolation reached(const Walls& walls, bool filtered) {
   return walls.files ? Isolation::full : Isolation::namespaces;
 }
 
+using KernelEntries = std::map<std::string, KernelEntry, std::less<>>;
+
+// Maps the candidate's code and finds the plan's kernels in it; ends the process where it can't.
+KernelEntries load_kernels(ControlBlock& control,
+                           std::string_view bytes,
+                           const ResolvedPlan& plan) {
+  const auto image = read_elf(bytes);
+  if (!image.ok()) {
+    fail(control, image.error().message);
+  }
+  const auto imports = import_table(*image);
+  if (!imports.ok()) {
+    fail(control, imports.error().message);
+  }
+  std::vector<std::string> wanted;
+  for (const ResolvedStep& step : plan.steps) {
+    if (step.kind == StepKind::kernel) {
+      wanted.push_back(step.entry);
+    }
+  }
+  auto entries = map_image(bytes, *image, *imports, wanted);
+  if (!entries.ok()) {
+    fail(control, entries.error().message);
+  }
+  for (const std::string& name : wanted) {
+    if (entries->find(name) == entries->end()) {
+      fail(control, fmt::format("no kernel named '{}'", name));
+    }
+  }
+  return std::move(*entries);
+}
+
 [[noreturn]] void candidate(CandidateStart start, std::vector<Fd> files, const Walls& walls) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_NAME, "coppice-kernel");
@@ -245,35 +277,13 @@ Isolation reached(const Walls& walls, bool filtered) {
     }
     pool.serve();
   }
-  const std::string_view bytes(reinterpret_cast<const char*>(binary->data()), binary->size());
-  const auto image = read_elf(bytes);
-  if (!image.ok()) {
-    fail(control, image.error().message);
-  }
-  const auto imports = import_table(*image);
-  if (!imports.ok()) {
-    fail(control, imports.error().message);
-  }
-  std::vector<std::string> wanted;
-  for (const ResolvedStep& step : start.plan.steps) {
-    if (step.kind == StepKind::kernel) {
-      wanted.push_back(step.entry);
-    }
-  }
-  const auto entries = map_image(bytes, *image, *imports, wanted);
-  if (!entries.ok()) {
-    fail(control, entries.error().message);
-  }
-  for (const std::string& name : wanted) {
-    if (entries->find(name) == entries->end()) {
-      fail(control, fmt::format("no kernel named '{}'", name));
-    }
-  }
+  const KernelEntries entries = load_kernels(
+      control, {reinterpret_cast<const char*>(binary->data()), binary->size()}, start.plan);
   static Numbers numbers;
   std::vector<BoundPlan> plans;
   for (int slot = 0; slot < start.slots; ++slot) {
     plans.push_back(bind_plan(
-        start.plan, mapped, mapped.outputs[static_cast<std::size_t>(slot)], *entries, numbers));
+        start.plan, mapped, mapped.outputs[static_cast<std::size_t>(slot)], entries, numbers));
     fill_output_bytes(plans.back(), start.plan, start.layout);
   }
   pool.set_plans(std::move(plans));
