@@ -41,6 +41,16 @@ T must(Result<T> result) {
   }
 }
 
+// Processor time of all threads: what a busy machine can't inflate.
+double cpu_seconds() {
+  struct rusage usage {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
 long peak_megabytes() {
   struct rusage usage {};
   ::getrusage(RUSAGE_SELF, &usage);
@@ -91,6 +101,7 @@ void bench_groups(const std::string& folder, std::uint64_t rows, std::uint64_t g
     texts.push_back(source_text(i, 1750));
   }
   auto log = must(ExperimentLog::open(run, Mode::create));
+  const double cpu = cpu_seconds();
   const auto start = Watch::now();
   for (std::uint64_t i = 1; i <= rows; ++i) {
     must(log.put_blob(texts[i - 1]));
@@ -100,13 +111,16 @@ void bench_groups(const std::string& folder, std::uint64_t rows, std::uint64_t g
     }
   }
   const double time = seconds_since(start);
+  const double used = cpu_seconds() - cpu;
   must(log.close());
   const double size = static_cast<double>(must(file_size(run + "/log.sqlite")));
-  fmt::print("commit of {:3} rows: {:7.0f} rows/s ({} rows, {:.0f} MB on disk)\n",
-             group,
-             static_cast<double>(rows) / time,
-             rows,
-             size / 1e6);
+  fmt::print(
+      "commit of {:3} rows: {:7.0f} rows/s, {:.3f} ms of processor a row ({} rows, {:.0f} MB)\n",
+      group,
+      static_cast<double>(rows) / time,
+      used * 1e3 / static_cast<double>(rows),
+      rows,
+      size / 1e6);
 }
 
 Proposed proposal_of(std::uint64_t i) {
@@ -184,9 +198,11 @@ void bench_attempts(const std::string& run, std::uint64_t attempts) {
   LogWriter writer(must(ExperimentLog::open(run, Mode::create)));
   must(writer.append(RunStarted{}));
   std::vector<double> per_window;
+  std::vector<double> cpu_window;
   std::uint64_t done = 0;
   const auto all = Watch::now();
   for (std::uint64_t window = 1; window <= kWindows; ++window) {
+    const double cpu = cpu_seconds();
     const auto start = Watch::now();
     const std::uint64_t until = attempts * window / kWindows;
     const std::uint64_t before = done;
@@ -195,6 +211,7 @@ void bench_attempts(const std::string& run, std::uint64_t attempts) {
     }
     must(writer.flush());
     per_window.push_back(seconds_since(start) * 1e3 / static_cast<double>(done - before));
+    cpu_window.push_back((cpu_seconds() - cpu) * 1e3 / static_cast<double>(done - before));
   }
   const double time = seconds_since(all);
   const auto figures = writer.figures();
@@ -210,11 +227,17 @@ void bench_attempts(const std::string& run, std::uint64_t attempts) {
   for (const double one : per_window) {
     fmt::print(" {:.3f}", one);
   }
+  fmt::print("\n  of them processor:    ");
+  for (const double one : cpu_window) {
+    fmt::print(" {:.3f}", one);
+  }
   const double size = static_cast<double>(must(file_size(run + "/log.sqlite")));
-  fmt::print("\n  last tenth / first tenth: {:.2f}; {:.0f} MB on disk, peak memory {} MB\n",
-             per_window.back() / per_window.front(),
-             size / 1e6,
-             peak_megabytes());
+  fmt::print(
+      "\n  last tenth / first tenth: {:.2f}, processor {:.2f}; {:.0f} MB, peak memory {} MB\n",
+      per_window.back() / per_window.front(),
+      cpu_window.back() / cpu_window.front(),
+      size / 1e6,
+      peak_megabytes());
 }
 
 void bench_one_at_a_time(const std::string& run) {
@@ -236,26 +259,27 @@ void bench_one_at_a_time(const std::string& run) {
              durable[kAttempts / 2]);
 }
 
+// Wall and processor seconds of one thing.
+template <class Body>
+std::string timed(Body body) {
+  const double cpu = cpu_seconds();
+  const auto start = Watch::now();
+  body();
+  const double wall = seconds_since(start);
+  return fmt::format("{:.3f} s ({:.3f} s of processor)", wall, cpu_seconds() - cpu);
+}
+
 void bench_reading(const std::string& run) {
-  auto start = Watch::now();
-  const auto log = must(ExperimentLog::open(run, Mode::read));
-  const double open = seconds_since(start);
-  start = Watch::now();
-  const ChainStatus status = must(log.verify());
-  const double verify = seconds_since(start);
-  start = Watch::now();
+  std::optional<ExperimentLog> log;
+  ChainStatus status;
   RunFold fold;
-  must(fold.catch_up(log));
-  const double folding = seconds_since(start);
-  fmt::print(
-      "reading {} events: open {:.1f} ms, verify {:.2f} s ({}), fold {:.2f} s, peak memory "
-      "{} MB\n",
-      status.events,
-      open * 1e3,
-      verify,
-      status.ok ? "ok" : status.message,
-      folding,
-      peak_megabytes());
+  fmt::print("open: {}\n", timed([&] { log.emplace(must(ExperimentLog::open(run, Mode::read))); }));
+  fmt::print("verify: {}\n", timed([&] { status = must(log->verify()); }));
+  fmt::print("fold: {}\n", timed([&] { must(fold.catch_up(*log)); }));
+  fmt::print("  {} events, chain {}, peak memory {} MB\n",
+             status.events,
+             status.ok ? "ok" : status.message,
+             peak_megabytes());
 }
 
 void bench_git(const std::string& run, const std::string& repository) {
@@ -273,22 +297,18 @@ void bench_git(const std::string& run, const std::string& repository) {
     return out;
   };
   const auto log = must(ExperimentLog::open(run, Mode::read));
-  const auto start = Watch::now();
-  const GitExported done = must(export_git(log, source, repository));
-  const double time = seconds_since(start);
+  GitExported done;
+  const std::string time = timed([&] { done = must(export_git(log, source, repository)); });
   double size = 0;
   for (const auto& file : std::filesystem::recursive_directory_iterator(repository)) {
     size += file.is_regular_file() ? static_cast<double>(file.file_size()) : 0.0;
   }
-  fmt::print(
-      "git archive of {} candidates: {:.1f} s ({:.3f} ms each), {} packs, {:.0f} MB, peak "
-      "memory {} MB\n",
-      done.candidates,
-      time,
-      time * 1e3 / static_cast<double>(done.candidates),
-      done.packs,
-      size / 1e6,
-      peak_megabytes());
+  fmt::print("git archive of {} candidates: {}, {} packs, {:.0f} MB, peak memory {} MB\n",
+             done.candidates,
+             time,
+             done.packs,
+             size / 1e6,
+             peak_megabytes());
   const auto check = Watch::now();
   const std::string command =
       "git -c safe.directory='*' -C '" + repository + "' fsck --full --no-progress";
