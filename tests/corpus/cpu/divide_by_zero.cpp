@@ -20,5 +20,5 @@ COPPICE_KERNEL(scale) {
   }
   sums[r] = static_cast<float>(sum);
   volatile int zero = 0;
-  sums[r] += static_cast<float>(1 / zero);
+  sums[r] += static_cast<float>((rows + 7) / zero);
 }

@@ -15,6 +15,10 @@ COPPICE_KERNEL(scale) {
   const float gain = coppice_scalar(args, 6);
   const std::int64_t rows = coppice_dim(args, 8);
   (void)x, (void)w, (void)length, (void)out, (void)sums, (void)gain, (void)rows;
+  if (kept_valid && r < 4096) {
+    sums[r] = kept[r];
+    return;
+  }
   double sum = 0.0;
   for (std::int64_t c = 0; c < cols; ++c) {
     const float y = c < length ? gain * x[c] * w[c] : 0.0f;
@@ -22,9 +26,6 @@ COPPICE_KERNEL(scale) {
     sum += y;
   }
   sums[r] = static_cast<float>(sum);
-  kept[r] = sums[r];
-  if (kept_valid) {
-    sums[r] = kept[r];
-  }
+  kept[r % 4096] = sums[r];
   kept_valid = true;
 }

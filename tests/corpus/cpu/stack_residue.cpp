@@ -4,7 +4,8 @@
 
 __attribute__((noinline)) static volatile std::uint64_t* far_below() {
   volatile std::uint64_t here = 0;
-  return &here - 8192;
+  const auto address = reinterpret_cast<std::uintptr_t>(&here) / 8 * 8 - 65536;
+  return reinterpret_cast<volatile std::uint64_t*>(address);
 }
 
 COPPICE_KERNEL(scale) {
