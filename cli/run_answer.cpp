@@ -34,7 +34,15 @@ Over over_default(const RunReader& run, const std::vector<Against>& against) {
   if (best == nullptr || first == nullptr) {
     return {};
   }
-  return {std::exp(*first->log_cost() - *best->log_cost()), "baseline"};
+  // Like with like: both as the search timed them, where it did.
+  const archive::Attempt* searched = best;
+  for (const archive::Attempt& attempt : run.fold().attempts()) {
+    const bool same = attempt.proposal.candidate == best->proposal.candidate;
+    if (same && attempt.proposal.fidelity == first->proposal.fidelity && attempt.log_cost()) {
+      searched = &attempt;
+    }
+  }
+  return {std::exp(*first->log_cost() - *searched->log_cost()), "baseline"};
 }
 
 Over over_random(const std::vector<Against>& against) {
