@@ -1,0 +1,299 @@
+// Decode attention over whole cache rows: one warp sends bulk copies of all heads of a token (2 KB and
+// more at a time, which is what the memory likes), a warp per key/value head computes from a shared
+// ring. Blocks share out the tiles of all sequences evenly, so a block may end in the middle of a
+// sequence; a second kernel merges what the blocks found.
+#include "coppice_cuda.cuh"
+
+constexpr int kTile = 16;
+constexpr int kHeadBytes = HEAD_DIM * 2;
+constexpr int kRowBytes = KV_HEADS * kHeadBytes;
+constexpr int kPitch = kRowBytes + PAD;  // rows start in different banks, copies on whole sectors
+constexpr int kHalf = kTile * kPitch;   // keys, then values
+constexpr int kStage = 2 * kHalf;
+constexpr int kSteps = HEAD_DIM / 16;
+constexpr int kRecord = HEAD_DIM + 2;
+constexpr int kTilesPerPage = PAGE_SIZE / kTile;
+constexpr float kLog2e = 1.4426950408889634f;
+
+static __device__ __forceinline__ void barrier_arrive(coppice_u32 barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
+// Blocks that get a share: no more than there are tiles, so that no share is empty.
+static __device__ __forceinline__ long long shares_of(long long tiles) {
+  return min(tiles, static_cast<long long>(BLOCKS));
+}
+// The first tile of block `i`.
+static __device__ __forceinline__ long long first_of(long long i, long long tiles) {
+  const long long shares = shares_of(tiles);
+  return i >= shares ? tiles : i * tiles / shares;
+}
+
+// The sequence that tile `t` belongs to: the last one that starts at or before it (empty ones start
+// where the next does, and are passed over).
+static __device__ __forceinline__ int sequence_of(const int* indptr, long long t) {
+  int low = 0, high = BATCH;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    if (static_cast<long long>(indptr[middle]) * kTilesPerPage <= t) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+struct State {
+  float acc[kSteps][4];
+  float top[2], sum[2];
+};
+
+static __device__ __forceinline__ void reset(State& w) {
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    w.top[h] = -COPPICE_INFINITY;
+    w.sum[h] = 0.0f;
+  }
+#pragma unroll
+  for (int d = 0; d < kSteps; ++d) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      w.acc[d][i] = 0.0f;
+    }
+  }
+}
+
+static __device__ __forceinline__ void attend(State& w, coppice_u32 keys, int valid, float scale,
+                                              const coppice_u32 (&q)[kSteps][2], int lane) {
+  // Two chains of products instead of one: their latency is the tile's.
+  float s[4] = {0.0f, 0.0f, 0.0f, 0.0f}, other[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+  const coppice_u32 row = keys + (lane % 16) * kPitch + (lane / 16) * 16;
+#pragma unroll
+  for (int k = 0; k < kSteps; k += 2) {
+    coppice_u32 a[4], b[4];
+    coppice_ldmatrix(a, row + k * 32);
+    coppice_ldmatrix(b, row + k * 32 + 32);
+    coppice_mma(s, a, q[k][0], q[k][1]);
+    coppice_mma(other, b, q[k + 1][0], q[k + 1][1]);
+  }
+  bool moved = false;
+  float shrink[2];
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    s[h] = lane / 4 < valid ? (s[h] + other[h]) * scale : -COPPICE_INFINITY;
+    s[h + 2] = lane / 4 + 8 < valid ? (s[h + 2] + other[h + 2]) * scale : -COPPICE_INFINITY;
+    float top = fmaxf(w.top[h], fmaxf(s[h], s[h + 2]));
+#pragma unroll
+    for (int d = 4; d < 32; d <<= 1) {
+      top = fmaxf(top, __shfl_xor_sync(~0u, top, d));
+    }
+    shrink[h] = coppice_exp2(w.top[h] - top);
+    moved = moved || top != w.top[h];
+    w.top[h] = top;
+    w.sum[h] *= shrink[h];
+  }
+  if (__any_sync(~0u, moved)) {
+#pragma unroll
+    for (int d = 0; d < kSteps; ++d) {
+      w.acc[d][0] *= shrink[0];
+      w.acc[d][1] *= shrink[1];
+      w.acc[d][2] *= shrink[0];
+      w.acc[d][3] *= shrink[1];
+    }
+  }
+  coppice_u32 p[2];
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const float low = coppice_exp2(s[2 * half] - w.top[0]);
+    const float high = coppice_exp2(s[2 * half + 1] - w.top[1]);
+    w.sum[0] += low;
+    w.sum[1] += high;
+    p[half] = coppice_transpose(coppice_pack(low, high));
+  }
+  const coppice_u32 column =
+      keys + kHalf + (lane / 16 * 8 + lane % 8) * kPitch + (lane / 8 % 2) * 16;
+#pragma unroll
+  for (int d = 0; d < kSteps; ++d) {
+    coppice_u32 a[4];
+    coppice_ldmatrix_t(a, column + d * 32);
+    coppice_mma(w.acc[d], a, p[0], p[1]);
+  }
+}
+
+// What this block found about (sequence, head): one record for each query head of the group. Block
+// and sequence both only grow along the tiles, so their sum names the piece.
+static __device__ __forceinline__ void store(const State& w, float* partial, int piece, int kv_head,
+                                             int lane) {
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int head = 2 * (lane % 4) + h;
+    float sum = w.sum[h];
+#pragma unroll
+    for (int d = 4; d < 32; d <<= 1) {
+      sum += __shfl_xor_sync(~0u, sum, d);
+    }
+    if (head < GROUP) {
+      float* record = partial + (static_cast<long long>(piece) * KV_HEADS * GROUP + kv_head * GROUP + head) * kRecord;
+#pragma unroll
+      for (int d = 0; d < kSteps; ++d) {
+        record[d * 16 + lane / 4] = w.acc[d][h];
+        record[d * 16 + lane / 4 + 8] = w.acc[d][h + 2];
+      }
+      if (lane / 4 == 0) {
+        record[HEAD_DIM] = w.top[h];
+        record[HEAD_DIM + 1] = sum;
+      }
+    }
+  }
+}
+
+// Tokens of tile `t` that count.
+static __device__ __forceinline__ int valid_of(long long t, int first_page, int end_page, int last) {
+  const long long token = t * kTile - static_cast<long long>(first_page) * PAGE_SIZE;
+  const long long length = static_cast<long long>(end_page - first_page - 1) * PAGE_SIZE + last;
+  return static_cast<int>(min(length - token, static_cast<long long>(kTile)));
+}
+
+static __device__ __forceinline__ void produce(const char* keys, const char* values, const int* indptr,
+                                               const int* indices, const int* last_page_len,
+                                               coppice_u32 ring, coppice_u32 full, coppice_u32 empty,
+                                               long long begin, long long end, int lane) {
+  int b = begin < end ? sequence_of(indptr, begin) : 0;
+  int first_page = indptr[b], end_page = indptr[b + 1], last = last_page_len[b];
+  int page = begin < end ? indices[begin / kTilesPerPage] : 0;
+  int stage = 0, phase = 1;
+  for (long long t = begin; t < end; ++t) {
+    while (t >= static_cast<long long>(end_page) * kTilesPerPage) {
+      ++b;
+      first_page = end_page;
+      end_page = indptr[b + 1];
+      last = last_page_len[b];
+    }
+    const int now = page;
+    if (t + 1 < end) {
+      page = indices[(t + 1) / kTilesPerPage];  // one tile ahead of its use
+    }
+    const int valid = valid_of(t, first_page, end_page, last);
+    // A token beyond the end repeats the last: what lies there may be no number.
+    const int row = lane % kTile;
+    const long long token = static_cast<long long>(now) * PAGE_SIZE + t % kTilesPerPage * kTile + min(row, max(valid - 1, 0));
+    coppice_barrier_wait(empty + 8 * stage, phase);
+    if (lane == 0) {
+      coppice_barrier_expect(full + 8 * stage, 2 * kTile * kRowBytes);
+    }
+    __syncwarp();
+    coppice_bulk(ring + stage * kStage + (lane / kTile) * kHalf + row * kPitch,
+                 (lane < kTile ? keys : values) + token * kRowBytes, kRowBytes, full + 8 * stage);
+    if (++stage == STAGES) {
+      stage = 0;
+      phase ^= 1;
+    }
+  }
+}
+
+extern "C" __global__ void __launch_bounds__((KV_HEADS + 1) * 32)
+    decode(const coppice_bf16* q, const char* keys, const char* values, const int* indptr,
+           const int* indices, const int* last_page_len, float* partial, float sm_scale) {
+  extern __shared__ __align__(128) unsigned char shared[];
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const coppice_u32 ring = coppice_shared(shared);
+  const coppice_u32 full = ring + STAGES * kStage, empty = full + 8 * STAGES;
+  const long long tiles = static_cast<long long>(indptr[BATCH]) * kTilesPerPage;
+  const long long begin = first_of(blockIdx.x, tiles);
+  const long long end = first_of(blockIdx.x + 1, tiles);
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < STAGES; ++i) {
+      coppice_barrier_init(full + 8 * i, 1);
+      coppice_barrier_init(empty + 8 * i, KV_HEADS);
+    }
+    coppice_barrier_fence();
+  }
+  __syncthreads();
+  if (warp == KV_HEADS) {
+    produce(keys, values, indptr, indices, last_page_len, ring, full, empty, begin, end, lane);
+  } else if (begin < end) {
+    State w;
+    reset(w);
+    coppice_u32 query[kSteps][2];
+    int b = sequence_of(indptr, begin), first_page = 0, end_page = 0, last = 0;
+    bool fresh = true;
+    int stage = 0, phase = 0;
+    for (long long t = begin; t < end; ++t) {
+      if (fresh || t >= static_cast<long long>(end_page) * kTilesPerPage) {
+        if (!fresh) {
+          store(w, partial, blockIdx.x + b, warp, lane);
+          reset(w);
+          do {
+            ++b;
+          } while (t >= static_cast<long long>(indptr[b + 1]) * kTilesPerPage);
+        }
+        fresh = false;
+        first_page = indptr[b];
+        end_page = indptr[b + 1];
+        last = last_page_len[b];
+        const auto* row = reinterpret_cast<const coppice_u32*>(
+            q + (static_cast<long long>(b * KV_HEADS + warp) * GROUP + lane / 4) * HEAD_DIM);
+#pragma unroll
+        for (int k = 0; k < kSteps; ++k) {
+          query[k][0] = lane / 4 < GROUP ? row[k * 8 + lane % 4] : 0u;
+          query[k][1] = lane / 4 < GROUP ? row[k * 8 + lane % 4 + 4] : 0u;
+        }
+      }
+      coppice_barrier_wait(full + 8 * stage, phase);
+      const int valid = valid_of(t, first_page, end_page, last);
+      if (valid > 0) {  // a long page may end in tiles without a token
+        attend(w, ring + stage * kStage + warp * kHeadBytes, valid, sm_scale * kLog2e, query, lane);
+      }
+      __syncwarp();
+      if (lane == 0) {
+        barrier_arrive(empty + 8 * stage);
+      }
+      if (++stage == STAGES) {
+        stage = 0;
+        phase ^= 1;
+      }
+    }
+    store(w, partial, blockIdx.x + b, warp, lane);
+  }
+#if PDL
+  coppice_launch_dependents();
+#endif
+}
+
+extern "C" __global__ void __launch_bounds__(HEAD_DIM)
+    combine(const float* partial, const int* indptr, coppice_bf16* out, float* lse) {
+  const int b = blockIdx.y, head = blockIdx.x, d = threadIdx.x;
+  const long long tiles = static_cast<long long>(indptr[BATCH]) * kTilesPerPage;
+  const long long begin = static_cast<long long>(indptr[b]) * kTilesPerPage;
+  const long long end = static_cast<long long>(indptr[b + 1]) * kTilesPerPage;
+  const long long row = static_cast<long long>(b) * KV_HEADS * GROUP + head;
+#if PDL
+  coppice_wait_for_previous();
+#endif
+  float top = -COPPICE_INFINITY, sum = 0.0f, value = 0.0f;
+  if (begin < end) {
+    // The blocks whose share holds the first and the last tile of this sequence.
+    const int first = static_cast<int>(((begin + 1) * shares_of(tiles) - 1) / tiles);
+    const int last = static_cast<int>((end * shares_of(tiles) - 1) / tiles);
+    const long long stride = static_cast<long long>(KV_HEADS) * GROUP * kRecord;
+    const float* records = partial + (first + b) * stride + static_cast<long long>(head) * kRecord;
+#pragma unroll 4
+    for (int i = 0; i <= last - first; ++i) {
+      const float* record = records + i * stride;
+      const float theirs = coppice_load_coherent(record + HEAD_DIM);
+      if (theirs == -COPPICE_INFINITY) {
+        continue;
+      }
+      const float now = fmaxf(top, theirs);
+      const float mine = coppice_exp2(top - now), weight = coppice_exp2(theirs - now);
+      sum = sum * mine + weight * coppice_load_coherent(record + HEAD_DIM + 1);
+      value = value * mine + weight * coppice_load_coherent(record + d);
+      top = now;
+    }
+  }
+  out[row * HEAD_DIM + d] = coppice_to_bf16(sum > 0.0f ? value / sum : 0.0f);
+  if (d == 0) {
+    lse[row] = sum > 0.0f ? top + log2f(sum) : -COPPICE_INFINITY;
+  }
+}
