@@ -8,7 +8,7 @@
 namespace coppice::archive {
 
 namespace {
-constexpr int kLevel = 3;
+constexpr int kBlobLevel = 3;
 }  // namespace
 
 std::string compress(std::string_view bytes) {
@@ -17,8 +17,8 @@ std::string compress(std::string_view bytes) {
   thread_local const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
                                                                                   &ZSTD_freeCCtx);
   COPPICE_CHECK(context != nullptr);
-  const std::size_t size =
-      ZSTD_compressCCtx(context.get(), out.data(), out.size(), bytes.data(), bytes.size(), kLevel);
+  const std::size_t size = ZSTD_compressCCtx(
+      context.get(), out.data(), out.size(), bytes.data(), bytes.size(), kBlobLevel);
   COPPICE_CHECK(ZSTD_isError(size) == 0U);
   out.resize(size);
   return out;

@@ -22,7 +22,7 @@ namespace coppice::archive {
 namespace {
 
 constexpr std::size_t kChunk = 1U << 17U;
-constexpr int kLevel = 9;
+constexpr int kContainerLevel = 9;
 constexpr std::size_t kMaxPath = 1000;
 
 struct FreeStream {
@@ -40,7 +40,7 @@ class Squeezer {
   Squeezer(const FileDescriptor& file, const std::string& path)
       : file_(file), path_(path), stream_(ZSTD_createCStream()), out_(kChunk, '\0') {
     COPPICE_CHECK(stream_ != nullptr);
-    ZSTD_CCtx_setParameter(stream_.get(), ZSTD_c_compressionLevel, kLevel);
+    ZSTD_CCtx_setParameter(stream_.get(), ZSTD_c_compressionLevel, kContainerLevel);
     ZSTD_CCtx_setParameter(stream_.get(), ZSTD_c_checksumFlag, 1);
   }
   Result<void> add(std::string_view bytes, bool last) {

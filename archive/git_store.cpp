@@ -15,7 +15,7 @@
 
 namespace coppice::archive {
 
-namespace {
+namespace git {
 
 template <auto Free>
 struct Freed {
@@ -32,6 +32,12 @@ using Odb = Owned<git_odb, git_odb_free>;
 using PackBuilder = Owned<git_packbuilder, git_packbuilder_free>;
 using Object = Owned<git_object, git_object_free>;
 using TreeEntry = Owned<git_tree_entry, git_tree_entry_free>;
+
+}  // namespace git
+
+namespace {
+
+using namespace git;
 
 Error git_error(std::string_view path, std::string_view verb) {
   const ::git_error* last = git_error_last();

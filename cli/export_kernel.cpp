@@ -235,8 +235,9 @@ class Writer {
     std::string out;
     for (const auto& [name, value] : values) {
       const bool* flag = std::get_if<bool>(&value);
-      out += fmt::format(
-          "    {{\"{}\", {}}},\n", name, flag != nullptr ? (*flag ? "1" : "0") : to_text(value));
+      out += fmt::format("    {{\"{}\", {}}},\n",
+                         name,
+                         flag != nullptr ? (*flag ? "1" : "0") : coppice::to_text(value));
     }
     return out;
   }

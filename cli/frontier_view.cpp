@@ -24,7 +24,7 @@ std::string frontier_csv(const std::vector<search::FrontierEntry>& entries) {
       "template,axis,kind,level,state,attempts,valid,best_log_cost,best_speedup,expected_gain\n";
   for (const search::FrontierEntry& entry : entries) {
     out += csv_text(entry.template_name) + "," + csv_text(entry.axis) + "," +
-           std::string(to_text(entry.kind)) + "," + csv_text(to_text(entry.level)) + "," +
+           std::string(to_text(entry.kind)) + "," + csv_text(coppice::to_text(entry.level)) + "," +
            entry.state + "," + std::to_string(entry.attempts) + "," + std::to_string(entry.valid);
     out += ",";
     if (entry.best_log_cost) {

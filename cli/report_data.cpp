@@ -134,7 +134,7 @@ Json frontier_of(const RunReader& run, const search::Engine* engine) {
                                   best->proposal.spec.template_name == entry.template_name &&
                                   chosen->second == entry.level;
                  Json level = Json::object();
-                 level.set("level", to_text(entry.level)).set("state", entry.state);
+                 level.set("level", coppice::to_text(entry.level)).set("state", entry.state);
                  level.set("attempts", entry.attempts).set("valid", entry.valid);
                  level.set("best_speedup",
                            entry.best_log_cost ? Json(std::exp(-*entry.best_log_cost)) : Json());

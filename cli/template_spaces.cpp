@@ -41,7 +41,7 @@ std::string literal(const Value& value) {
   if (const auto* flag = std::get_if<bool>(&value)) {
     return *flag ? "True" : "False";
   }
-  return "(" + to_text(value) + ")";
+  return "(" + coppice::to_text(value) + ")";
 }
 
 bool starts_name(char c) {

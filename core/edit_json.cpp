@@ -6,7 +6,8 @@ namespace coppice {
 namespace {
 
 constexpr std::string_view kStates[] = {"open", "active", "closed", "pruned"};
-constexpr std::string_view kKinds[] = {"root", "template_root", "structural", "axis_focus", "idea"};
+constexpr std::string_view kNodeKinds[] = {
+    "root", "template_root", "structural", "axis_focus", "idea"};
 
 Json insert_json(const Insert& insert) {
   Json json = Json::object();
@@ -91,13 +92,13 @@ std::string_view to_text(NodeState state) {
   return kStates[static_cast<std::size_t>(state)];
 }
 std::string_view to_text(NodeKind kind) {
-  return kKinds[static_cast<std::size_t>(kind)];
+  return kNodeKinds[static_cast<std::size_t>(kind)];
 }
 Result<NodeState> node_state(std::string_view text) {
   return enum_named<NodeState>("state", kStates, text);
 }
 Result<NodeKind> node_kind(std::string_view text) {
-  return enum_named<NodeKind>("kind", kKinds, text);
+  return enum_named<NodeKind>("kind", kNodeKinds, text);
 }
 
 Json to_json(const Edit& edit) {

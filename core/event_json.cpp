@@ -9,22 +9,22 @@ constexpr std::string_view kStopReasons[] = {
     "budget_attempts", "budget_seconds", "budget_money", "exhausted", "user", "failed"};
 
 // In the order of Event's alternatives; the first kInputs are inputs.
-constexpr std::string_view kKinds[] = {"run_started",
-                                       "baseline_frozen",
-                                       "work_requested",
-                                       "evaluated",
-                                       "tick",
-                                       "stop_requested",
-                                       "resumed",
-                                       "llm_replied",
-                                       "proposed",
-                                       "edit_applied",
-                                       "llm_asked",
-                                       "stopped",
-                                       "promoted",
-                                       "idle"};
+constexpr std::string_view kEventKinds[] = {"run_started",
+                                            "baseline_frozen",
+                                            "work_requested",
+                                            "evaluated",
+                                            "tick",
+                                            "stop_requested",
+                                            "resumed",
+                                            "llm_replied",
+                                            "proposed",
+                                            "edit_applied",
+                                            "llm_asked",
+                                            "stopped",
+                                            "promoted",
+                                            "idle"};
 constexpr std::size_t kInputs = 8;
-static_assert(std::size(kKinds) == std::variant_size_v<Event>);
+static_assert(std::size(kEventKinds) == std::variant_size_v<Event>);
 static_assert(std::is_same_v<std::variant_alternative_t<kInputs, Event>, Proposed>);
 
 template <class Tag>
@@ -317,7 +317,7 @@ constexpr Read kReaders[] = {read_run_started,
                              read_stopped,
                              read_promoted,
                              read_idle};
-static_assert(std::size(kReaders) == std::size(kKinds));
+static_assert(std::size(kReaders) == std::size(kEventKinds));
 
 }  // namespace
 
@@ -366,7 +366,7 @@ bool is_input(const Event& event) {
 }
 
 std::string_view kind_of(const Event& event) {
-  return kKinds[event.index()];
+  return kEventKinds[event.index()];
 }
 
 std::string encode(const Event& event) {
@@ -382,8 +382,8 @@ Result<Event> decode(std::string_view bytes) {
   COPPICE_TRY_VOID(version.integer_in(1, 1));
   COPPICE_TRY(const JsonReader kind, reader.at("kind"));
   COPPICE_TRY(const std::string name, kind.text());
-  for (std::size_t i = 0; i < std::size(kKinds); ++i) {
-    if (kKinds[i] == name) {
+  for (std::size_t i = 0; i < std::size(kEventKinds); ++i) {
+    if (kEventKinds[i] == name) {
       return kReaders[i](reader);
     }
   }

@@ -417,8 +417,9 @@ class Run {
     if (base < 0 && exponent != std::floor(exponent)) {
       return fail(Code::outside_domain, at);
     }
-    constexpr double kExact = 64.0;  // small whole exponents by multiplication: 2.0 ** 3 is 8.0
-    if (exponent == std::floor(exponent) && std::fabs(exponent) <= kExact) {
+    constexpr double kMultiplied =
+        64.0;  // small whole exponents by multiplication: 2.0 ** 3 is 8.0
+    if (exponent == std::floor(exponent) && std::fabs(exponent) <= kMultiplied) {
       double product = 1.0;
       for (int i = 0; i < static_cast<int>(std::fabs(exponent)); ++i) {
         product *= base;

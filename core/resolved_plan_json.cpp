@@ -29,7 +29,7 @@ Json map_json(const ResolvedTensorMap& map) {
       .set("l2_promotion", map.l2_promotion);
 }
 
-Json arg_json(const ResolvedArg& arg) {
+Json resolved_arg_json(const ResolvedArg& arg) {
   Json json = Json::object();
   json.set("kind", kArgKinds[static_cast<std::size_t>(arg.kind)]);
   set_if(json, "name", !arg.name.empty(), arg.name);
@@ -55,7 +55,7 @@ Result<ResolvedTensorMap> read_map(const JsonReader& json) {
   return fields.done(std::move(map));
 }
 
-Result<ResolvedArg> read_arg(const JsonReader& json) {
+Result<ResolvedArg> read_resolved_arg(const JsonReader& json) {
   ResolvedArg arg;
   Fields fields(json, {"kind", "name", "integer", "real", "map"});
   fields.need_enum("kind", arg.kind, arg_kind)
@@ -69,7 +69,7 @@ Result<ResolvedArg> read_arg(const JsonReader& json) {
   return arg;
 }
 
-Json step_json(const ResolvedStep& step) {
+Json resolved_step_json(const ResolvedStep& step) {
   Json json = Json::object();
   set_if(json, "prepare", step.prepare, true);
   if (step.kind == StepKind::fill) {
@@ -80,7 +80,7 @@ Json step_json(const ResolvedStep& step) {
       .set("block", integers(step.block))
       .set("cluster", integers(step.cluster))
       .set("shared_bytes", step.shared_bytes)
-      .set("args", Json::array_of(step.args, arg_json));
+      .set("args", Json::array_of(step.args, resolved_arg_json));
   set_if(json, "cooperative", step.cooperative, true);
   set_if(json, "dependent", step.dependent, true);
   return json;
@@ -99,7 +99,7 @@ Result<void> read_triple(const JsonReader& json,
   return {};
 }
 
-Result<ResolvedStep> read_step(const JsonReader& json) {
+Result<ResolvedStep> read_resolved_step(const JsonReader& json) {
   ResolvedStep step;
   if (json.is_object() && json.find("fill")) {
     step.kind = StepKind::fill;
@@ -129,7 +129,7 @@ Result<ResolvedStep> read_step(const JsonReader& json) {
   COPPICE_TRY(const JsonReader args, json.at("args"));
   COPPICE_TRY(const std::vector<JsonReader> items, args.items());
   for (const JsonReader& item : items) {
-    COPPICE_TRY(ResolvedArg arg, read_arg(item));
+    COPPICE_TRY(ResolvedArg arg, read_resolved_arg(item));
     step.args.push_back(std::move(arg));
   }
   return step;
@@ -152,7 +152,7 @@ Json to_json(const ResolvedPlan& plan) {
       .set("defines", defines)
       .set("threads", plan.threads)
       .set("graph_safe", plan.graph_safe)
-      .set("steps", Json::array_of(plan.steps, step_json));
+      .set("steps", Json::array_of(plan.steps, resolved_step_json));
 }
 
 Result<ResolvedPlan> resolved_plan(const JsonReader& json) {
@@ -174,7 +174,7 @@ Result<ResolvedPlan> resolved_plan(const JsonReader& json) {
   COPPICE_TRY(const JsonReader steps, json.at("steps"));
   COPPICE_TRY(const std::vector<JsonReader> items, steps.items());
   for (const JsonReader& item : items) {
-    COPPICE_TRY(ResolvedStep step, read_step(item));
+    COPPICE_TRY(ResolvedStep step, read_resolved_step(item));
     plan.steps.push_back(std::move(step));
   }
   return plan;

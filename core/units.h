@@ -16,6 +16,9 @@ inline double to_seconds(Nanoseconds t) noexcept {
 inline double to_microseconds(Nanoseconds t) noexcept {
   return static_cast<double>(t.count()) * 1e-3;
 }
+inline double seconds_since(std::chrono::steady_clock::time_point begin) noexcept {
+  return to_seconds(std::chrono::steady_clock::now() - begin);
+}
 
 struct Bytes {
   std::uint64_t count = 0;

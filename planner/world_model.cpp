@@ -25,14 +25,6 @@ constexpr std::size_t kMostVotes = 1024;   // twice as many before the oldest ha
 constexpr double kLeastScale = 1e-3;       // of log costs
 constexpr double kUnknown = 1.0;           // spread of a log cost before anything is known
 
-struct Block {
-  explicit Block(std::size_t width) : posterior(width) {}
-  GpBlock posterior;
-  VoteBlock votes;
-  double mean[kBlock] = {};
-  double variance[kBlock] = {};
-};
-
 double quantile(const std::vector<double>& sorted, double q) {
   const double at = q * static_cast<double>(sorted.size() - 1);
   const auto low = static_cast<std::size_t>(at);
@@ -69,6 +61,14 @@ struct Seen {
 };
 
 struct WorldModel::State {
+  struct Block {
+    explicit Block(std::size_t width) : posterior(width) {}
+    GpBlock posterior;
+    VoteBlock votes;
+    double mean[kBlock] = {};
+    double variance[kBlock] = {};
+  };
+
   State(const SearchSpace& space_in, std::uint64_t, Executor& executor_in, const ModelTuning& t)
       : executor(&executor_in),
         tuning(t),
@@ -390,7 +390,7 @@ std::vector<Belief> WorldModel::predict(std::span<const Point> points) const {
     const double noise = s.process ? s.process->shape().nugget : 0.0;
     const bool doubt = s.votes.failures() > 0;
     for (const std::uint32_t slot : slots) {
-      const Block& block = s.blocks[slot / kBlock];
+      const State::Block& block = s.blocks[slot / kBlock];
       const std::size_t lane = slot % kBlock;
       Belief belief;
       belief.spread = kUnknown;

@@ -4,16 +4,9 @@
 #include "core/check.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace coppice::search {
-namespace {
-
-bool finite(double x) {
-  return x - x == 0.0;
-}
-
-}  // namespace
-
 std::size_t Book::PointHash::operator()(const Point& point) const noexcept {
   std::uint64_t hash = point.template_index;
   for (const std::uint16_t level : point.genome.levels) {
@@ -59,19 +52,19 @@ Lesson Book::learn(const Attempt& attempt, const Evidence& evidence) {
     record.precision = static_cast<std::size_t>(named - classes.begin());
   }
   lesson.precision = record.precision;
-  const bool timed = evidence.performance && finite(evidence.performance->log_cost);
+  const bool timed = evidence.performance && std::isfinite(evidence.performance->log_cost);
   if (!evidence.verdict.valid || !timed) {
     if (lesson.failure == FailureClass::too_slow && timed) {
       lesson.partial_log_cost = evidence.performance->log_cost;
     }
-    ++rejected[std::string(to_text(lesson.failure))];
+    ++rejected[std::string(coppice::to_text(lesson.failure))];
     return lesson;
   }
   ++valid;
   record.valid = lesson.valid = true;
   record.log_cost = lesson.log_cost = evidence.performance->log_cost;
   record.log_noise = lesson.log_noise =
-      finite(evidence.performance->log_noise) ? evidence.performance->log_noise : 0.0;
+      std::isfinite(evidence.performance->log_noise) ? evidence.performance->log_noise : 0.0;
   auto& leaders = leaders_[record.precision];
   lesson.first = leaders.empty();
   if (!lesson.first && lesson.log_cost < leaders.begin()->first) {

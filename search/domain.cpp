@@ -79,7 +79,7 @@ Result<void> Domain::tabulate_precision(std::uint32_t t) {
                               axis.levels[code / precision.strides[i] % axis.levels.size()]);
     }
     COPPICE_TRY(const Value value, entry.precision->evaluate(values).within(place));
-    const auto found = std::find(classes_.begin(), classes_.end(), to_text(value));
+    const auto found = std::find(classes_.begin(), classes_.end(), coppice::to_text(value));
     precision.table.push_back(found == classes_.end() ? -1
                                                       : static_cast<int>(found - classes_.begin()));
   }
@@ -184,8 +184,9 @@ Result<std::vector<Pin>> Domain::pins(std::uint32_t t, const ValueMap& fixed) co
     }
     const auto level = std::find(axis.levels.begin(), axis.levels.end(), wanted->second);
     if (level == axis.levels.end()) {
-      return config_error(fmt::format(
-          "axis {}: expected one of its levels, found {}", axis.name, to_text(wanted->second)));
+      return config_error(fmt::format("axis {}: expected one of its levels, found {}",
+                                      axis.name,
+                                      coppice::to_text(wanted->second)));
     }
     out.push_back({i, static_cast<std::uint16_t>(level - axis.levels.begin())});
   }

@@ -5,15 +5,13 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace coppice::search {
 namespace {
 
 Error refuse(std::string message) {
   return Error{ErrorCode::corrupt, std::move(message)};
-}
-
-bool finite(double x) {
-  return x - x == 0.0;
 }
 
 // Which kind of parent a kind of node may hang under.
@@ -54,7 +52,7 @@ Result<void> Tree::check_insert(const Insert& insert) const {
   if (insert.reason.empty()) {
     return refuse(place + "expected a reason, found none");
   }
-  if (!finite(insert.priority)) {
+  if (!std::isfinite(insert.priority)) {
     return refuse(place + fmt::format("expected a finite priority, found {}", insert.priority));
   }
   if (insert.node == insert.parent) {
@@ -108,7 +106,7 @@ Result<void> Tree::check_update(const Update& update) const {
   if (!update.priority && !update.state && !update.best) {
     return refuse(place + "it changes nothing");
   }
-  if (update.priority && !finite(*update.priority)) {
+  if (update.priority && !std::isfinite(*update.priority)) {
     return refuse(place + fmt::format("expected a finite priority, found {}", *update.priority));
   }
   if (update.best && !*update.best) {

@@ -5,7 +5,7 @@
 namespace coppice::cli {
 namespace {
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> best_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   const std::string precision = arguments.text("--precision", run.headline());
   const archive::Attempt* best = run.fold().best(precision);
@@ -43,7 +43,7 @@ Command best_command() {
   command.options = {{"--source", "", "its source text", "", false},
                      {"--plan", "", "its launch plan", "", false},
                      {"--precision", "CLASS", "best of this precision class", "headline", false}};
-  command.body = body;
+  command.body = best_body;
   return command;
 }
 

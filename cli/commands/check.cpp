@@ -102,7 +102,7 @@ Result<Findings> check(const std::string& wanted, const Places& places) {
   return findings;
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> check_body(const Arguments& arguments, Console& console) {
   const Places places = Places::standard();
   COPPICE_TRY(Findings findings, check(arguments.text("PATH"), places));
   if (arguments.has("--build") && findings.problems.empty()) {
@@ -151,7 +151,7 @@ Command check_command() {
   command.options = {
       {"--build", "", "also compile: references agree, twins are judged rightly", "", false},
       {"--suite", "NAME", "suite for --build", "the op's first", false}};
-  command.body = body;
+  command.body = check_body;
   return command;
 }
 

@@ -31,7 +31,7 @@ Json to_json(const RunReader& run, const RunReader& first) {
   return out;
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> compare_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const ArchiveFolder folder, ArchiveFolder::of(arguments));
   std::vector<RunReader> runs;
   for (const char* position : {"A", "B", "C", "D"}) {
@@ -88,7 +88,7 @@ Command compare_command() {
   command.example = "coppice compare quickstart quickstart_random";
   command.positionals = {
       {"A", "run", true}, {"B", "run", true}, {"C", "run", false}, {"D", "run", false}};
-  command.body = body;
+  command.body = compare_body;
   return command;
 }
 

@@ -30,7 +30,7 @@ Result<Side> seed_of(const RunReader& run, const std::string& text) {
   return Side{"default of template " + name, std::move(candidate)};
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> diff_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   const bool two = arguments.has("B");
   const std::string shown = arguments.text(two ? "B" : "A", "best");
@@ -66,7 +66,7 @@ Command diff_command() {
   command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false},
                          {"A", "candidate; alone: compared with its template's default", false},
                          {"B", "candidate", false}};
-  command.body = body;
+  command.body = diff_body;
   return command;
 }
 

@@ -31,7 +31,7 @@ std::string line_of(const Piece& piece, const Console& console) {
   return text;
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> doctor_body(const Arguments& arguments, Console& console) {
   const Places places = Places::standard();
   COPPICE_TRY(const Target host, host_target(places));
   const std::vector<Piece> pieces =
@@ -65,7 +65,7 @@ Command doctor_command() {
   command.name = "doctor";
   command.summary = "what is there, and what each missing piece costs";
   command.example = "coppice doctor";
-  command.body = body;
+  command.body = doctor_body;
   return command;
 }
 

@@ -127,7 +127,7 @@ std::string text_of(const Judged& judged) {
   return text + table.text();
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> eval_body(const Arguments& arguments, Console& console) {
   std::string name;
   COPPICE_TRY(const RunMaterial material, material_of(arguments, name));
   COPPICE_TRY(const Judged judged, judge(material, name, arguments, console));
@@ -160,7 +160,7 @@ Command eval_command() {
                      {"--isolation", "LEVEL", "least isolation demanded", "best", false},
                      {"--quick", "", "the search's few samples instead of promotion's", "", false},
                      {"--seed", "N", "of the test values", "random", false}};
-  command.body = body;
+  command.body = eval_body;
   return command;
 }
 

@@ -69,7 +69,7 @@ Result<int> export_events(const RunReader& run, const Arguments& arguments, Cons
   return 0;
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> export_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   const std::string format = arguments.text("--format", "kernel");
   if (format == "kernel") {
@@ -107,7 +107,7 @@ Command export_command() {
        false},
       {"--output", "PATH", "folder (kernel) or file", "RUN-kernel, or stdout", false},
       {"--candidate", "N", "for --format kernel", "best", false}};
-  command.body = body;
+  command.body = export_body;
   command.json = false;
   return command;
 }

@@ -33,7 +33,7 @@ std::string text_of(const std::vector<search::FrontierEntry>& entries) {
   return table.text();
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> frontier_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   TbbExecutor executor;
   COPPICE_TRY(const search::Engine engine, replayed_engine(run, executor));
@@ -59,7 +59,7 @@ Command frontier_command() {
   command.example = "coppice frontier last --csv > frontier.csv";
   command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false}};
   command.options = {{"--csv", "", "as comma-separated values", "", false}};
-  command.body = body;
+  command.body = frontier_body;
   return command;
 }
 

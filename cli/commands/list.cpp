@@ -31,7 +31,7 @@ Line look_at(const ArchiveFolder& folder, const archive::RunSummary& summary) {
   return line;
 }
 
-Json to_json(const Line& line) {
+Json line_json(const Line& line) {
   Json out = Json::object();
   out.set("run", line.summary.name).set("state", state_of(line.summary));
   out.set("op", line.op).set("strategy", line.strategy);
@@ -42,7 +42,7 @@ Json to_json(const Line& line) {
   return out;
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> list_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const ArchiveFolder folder, ArchiveFolder::of(arguments));
   COPPICE_TRY(const auto summaries, folder.list());
   std::vector<Line> lines;
@@ -52,7 +52,7 @@ Result<int> body(const Arguments& arguments, Console& console) {
   if (arguments.has("--json")) {
     Json out = Json::object();
     out.set("schema", 1).set("archive", folder.store().directory());
-    out.set("runs", Json::array_of(lines, to_json));
+    out.set("runs", Json::array_of(lines, line_json));
     console.answer(out.dump());
     return 0;
   }
@@ -85,7 +85,7 @@ Command list_command() {
   command.name = "list";
   command.summary = "the runs of an archive";
   command.example = "coppice list";
-  command.body = body;
+  command.body = list_body;
   return command;
 }
 

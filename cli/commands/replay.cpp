@@ -103,7 +103,7 @@ Result<int> replay_claims(const RunReader& run, const Arguments& arguments, Cons
   return refuted ? 1 : 0;
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> replay_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   return arguments.has("--measure") ? replay_claims(run, arguments, console)
                                     : replay_decisions(run, arguments, console);
@@ -120,7 +120,7 @@ Command replay_command() {
   command.options = {
       {"--measure", "", "compile and time the claimed candidates again", "", false},
       {"--threads", "N", "threads for the engine; never changes a decision", "cores", false}};
-  command.body = body;
+  command.body = replay_body;
   return command;
 }
 

@@ -24,7 +24,7 @@ std::vector<RunReader> compared_runs(const ArchiveFolder& folder,
   return runs;
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> report_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const ArchiveFolder folder, ArchiveFolder::of(arguments));
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   const std::string directory = run.log().directory();
@@ -58,7 +58,7 @@ Command report_command() {
   command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false}};
   command.options = {
       {"--output", "FILE", "where to write it", "report.html in the run's folder", false}};
-  command.body = body;
+  command.body = report_body;
   return command;
 }
 

@@ -9,7 +9,7 @@
 namespace coppice::cli {
 namespace {
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> resume_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const ArchiveFolder folder, ArchiveFolder::of(arguments));
   COPPICE_TRY(const std::string name, folder.find(arguments.text("RUN")));
   COPPICE_TRY(archive::ExperimentLog log,
@@ -40,7 +40,7 @@ Command resume_command() {
   command.summary = "go on with an interrupted run";
   command.example = "coppice resume last";
   command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false}};
-  command.body = body;
+  command.body = resume_body;
   return command;
 }
 

@@ -117,7 +117,7 @@ Result<std::vector<Against>> run_others(const RunMaterial& material,
   return against;
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> run_body(const Arguments& arguments, Console& console) {
   const Places places = Places::standard();
   COPPICE_TRY(const RunConfig config, configure(arguments, places));
   COPPICE_TRY(const RunMaterial material, gather(config, places));
@@ -184,7 +184,7 @@ Command run_command() {
       {"--seed-kernel", "DIR", "start from this kernel of yours too", "none", true},
       {"--seed", "N", "of all random choices", "the config's", false},
   };
-  command.body = body;
+  command.body = run_body;
   return command;
 }
 

@@ -121,7 +121,7 @@ std::string run_text(const RunReader& run, const std::vector<Against>& against) 
   return text + table.text();
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> show_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   if (arguments.has("CANDIDATE")) {
     COPPICE_TRY(const archive::Attempt* shown, run.named(arguments.text("CANDIDATE")));
@@ -148,7 +148,7 @@ Command show_command() {
   command.example = "coppice show last best";
   command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false},
                          {"CANDIDATE", "number of a candidate, or best", false}};
-  command.body = body;
+  command.body = show_body;
   return command;
 }
 

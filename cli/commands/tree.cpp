@@ -85,7 +85,7 @@ Json to_json(const RunReader& run) {
   return out;
 }
 
-Result<int> body(const Arguments& arguments, Console& console) {
+Result<int> tree_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   if (arguments.has("--json")) {
     console.answer(to_json(run).dump());
@@ -115,7 +115,7 @@ Command tree_command() {
   command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false}};
   command.options = {{"--why", "", "with the reason of each node's last change", "", false},
                      {"--all", "", "also ideas that were never tried", "", false}};
-  command.body = body;
+  command.body = tree_body;
   return command;
 }
 

@@ -23,7 +23,7 @@ constexpr std::uint16_t kMachine = EM_NONE;
 constexpr std::uint64_t kLargestSpan = 64ULL << 20;
 constexpr std::uint64_t kMost = 1 << 20;  // symbols, relocations
 
-Error broken(std::string what) {
+Error corrupt_image(std::string what) {
   return {ErrorCode::corrupt, "binary: " + std::move(what)};
 }
 
@@ -62,7 +62,7 @@ Result<void> read_segments(std::string_view bytes,
   for (std::uint64_t i = 0; i < head.e_phnum; ++i) {
     Elf64_Phdr p{};
     if (!load(bytes, head.e_phoff + i * sizeof p, p)) {
-      return broken("program header outside the file");
+      return corrupt_image("program header outside the file");
     }
     if (p.p_type == PT_DYNAMIC) {
       dynamic = p;
@@ -71,7 +71,7 @@ Result<void> read_segments(std::string_view bytes,
     } else if (p.p_type == PT_LOAD) {
       if (p.p_offset > bytes.size() || p.p_filesz > bytes.size() - p.p_offset ||
           p.p_filesz > p.p_memsz || p.p_vaddr > kLargestSpan || p.p_memsz > kLargestSpan) {
-        return broken("segment outside the file or too large");
+        return corrupt_image("segment outside the file or too large");
       }
       out.segments.push_back({p.p_vaddr,
                               p.p_memsz,
@@ -83,7 +83,7 @@ Result<void> read_segments(std::string_view bytes,
       out.span = std::max(out.span, p.p_vaddr + p.p_memsz);
     }
   }
-  return out.segments.empty() ? broken("no segments") : Result<void>();
+  return out.segments.empty() ? corrupt_image("no segments") : Result<void>();
 }
 
 void note_dynamic(const Elf64_Dyn& entry, Dynamic& d, ElfImage& out) {
@@ -139,17 +139,17 @@ Result<void> read_symbols(std::string_view bytes, const Dynamic& d, ElfImage& ou
   const auto strings = at_address(bytes, out, d.strings, d.string_bytes);
   std::uint32_t count = 0;
   if (d.hash == 0 || !head || !load(*head, 4, count) || !strings || count > kMost) {
-    return broken("no usable symbol table");
+    return corrupt_image("no usable symbol table");
   }
   const auto table = at_address(bytes, out, d.symbols, std::uint64_t{count} * sizeof(Elf64_Sym));
   if (!table) {
-    return broken("symbol table outside its segment");
+    return corrupt_image("symbol table outside its segment");
   }
   for (std::uint32_t i = 0; i < count; ++i) {
     Elf64_Sym symbol{};
     load(*table, i * sizeof symbol, symbol);
     if (symbol.st_name > strings->size()) {
-      return broken("symbol name outside the string table");
+      return corrupt_image("symbol name outside the string table");
     }
     const std::string_view rest = strings->substr(symbol.st_name);
     const std::string_view name = rest.substr(0, rest.find('\0'));
@@ -172,14 +172,14 @@ Result<void> read_relocations(std::string_view bytes,
   }
   const auto table = at_address(bytes, out, address, size);
   if (!table || size / sizeof(Elf64_Rela) > kMost) {
-    return broken("relocations outside their segment");
+    return corrupt_image("relocations outside their segment");
   }
   for (std::uint64_t i = 0; i + sizeof(Elf64_Rela) <= size; i += sizeof(Elf64_Rela)) {
     Elf64_Rela r{};
     load(*table, i, r);
     const auto symbol = static_cast<std::uint32_t>(ELF64_R_SYM(r.r_info));
     if (symbol >= out.symbols.size() || out.span < 8 || r.r_offset > out.span - 8) {
-      return broken("relocation outside the image");
+      return corrupt_image("relocation outside the image");
     }
     out.relocations.push_back(
         {r.r_offset, static_cast<std::uint32_t>(ELF64_R_TYPE(r.r_info)), symbol, r.r_addend});
@@ -215,19 +215,19 @@ Result<ElfImage> read_elf(std::string_view bytes) {
   if (!load(bytes, 0, head) || std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 ||
       head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_ident[EI_DATA] != ELFDATA2LSB ||
       head.e_type != ET_DYN || head.e_machine != kMachine) {
-    return broken("not a shared object for this machine");
+    return corrupt_image("not a shared object for this machine");
   }
   ElfImage out;
   std::optional<Elf64_Phdr> dynamic;
   COPPICE_TRY_VOID(read_segments(bytes, head, out, dynamic));
   if (!dynamic) {
-    return broken("no dynamic section");
+    return corrupt_image("no dynamic section");
   }
   Dynamic d;
   for (std::uint64_t i = 0; i < dynamic->p_filesz / sizeof(Elf64_Dyn); ++i) {
     Elf64_Dyn entry{};
     if (!load(bytes, dynamic->p_offset + i * sizeof entry, entry)) {
-      return broken("dynamic section outside the file");
+      return corrupt_image("dynamic section outside the file");
     }
     if (entry.d_tag == DT_NULL) {
       break;

@@ -19,10 +19,6 @@ namespace {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-double since(SteadyTime begin) {
-  return to_seconds(std::chrono::steady_clock::now() - begin);
-}
-
 struct Attached {
   DevicePtr inputs = 0, outputs = 0;
 };
@@ -83,7 +79,7 @@ Result<void> CandidateRunner::start(WireWriter& out) {
     COPPICE_TRY(Device device, Device::open(setup_.device));
     device_.emplace(std::move(device));
   }
-  out.text(to_json(device_->facts()).dump()).put(since(begin));
+  out.text(to_json(device_->facts()).dump()).put(seconds_since(begin));
   return {};
 }
 
@@ -103,7 +99,7 @@ Result<void> CandidateRunner::attach(WireReader& in, WireWriter& out) {
   COPPICE_TRY_VOID(
       check(api, api.ipc_open(&now.outputs, outputs, kLazyPeerAccess), "open the outputs"));
   attached_[index] = now;
-  out.put(since(begin));
+  out.put(seconds_since(begin));
   return {};
 }
 
@@ -180,7 +176,7 @@ Result<void> CandidateRunner::load(WireReader& in, WireWriter& out) {
   if (!in.ok()) {
     return Error{ErrorCode::corrupt, "candidate: load: torn request"};
   }
-  out.put(since(begin)).text(kernels.dump());
+  out.put(seconds_since(begin)).text(kernels.dump());
   return {};
 }
 
@@ -311,17 +307,17 @@ Result<void> CandidateRunner::run(WireReader& in, WireWriter& out) {
     COPPICE_TRY_VOID(prepare(workload, plan, item, options.plain != 0));
   }
   COPPICE_TRY_VOID(device_->wait());
-  reply.capture_seconds = since(begin);
+  reply.capture_seconds = seconds_since(begin);
   const auto go = std::chrono::steady_clock::now();
   Status status = 0;
   for (std::size_t i = 0; i < items.size() && status == 0; ++i) {
     status = note(enqueue(plan, items[i], options, i));
   }
-  reply.enqueue_seconds = since(go);
+  reply.enqueue_seconds = seconds_since(go);
   if (status == 0) {
     status = note(device_->api().stream_synchronize(device_->stream()));
   }
-  reply.wall_seconds = since(go);
+  reply.wall_seconds = seconds_since(go);
   std::vector<float> times;
   for (std::size_t i = options.warm_up; i < items.size() && status == 0; ++i) {
     float milliseconds = 0;

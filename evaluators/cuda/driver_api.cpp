@@ -9,7 +9,7 @@
 namespace coppice::evaluators::cuda {
 namespace {
 
-constexpr const char* kHint =
+constexpr const char* kDriverHint =
     "install the NVIDIA driver (package nvidia-driver, or run the container with "
     "--gpus all); set COPPICE_LIBCUDA to the file if it lies elsewhere";
 
@@ -77,7 +77,7 @@ Result<const DriverApi*> load_driver() {
     void* library = open_library(tried);
     if (library == nullptr) {
       return Error{ErrorCode::environment,
-                   "no CUDA driver: none of " + tried + " can be opened; " + kHint};
+                   "no CUDA driver: none of " + tried + " can be opened; " + kDriverHint};
     }
     COPPICE_TRY(std::unique_ptr<DriverApi> api, resolve_all(library));
     return std::shared_ptr<const DriverApi>(std::move(api));

@@ -3,6 +3,7 @@
 
 #include "evaluators/cuda/device.h"
 #include "evaluators/cuda/judge_worker.h"
+#include "evaluators/cuda/layout.h"
 #include "evaluators/cuda/wire.h"
 
 #include <array>
@@ -72,10 +73,5 @@ class Judge {
   };
   std::array<Workspace, 2> workspaces_;  // the candidate's, the baseline's
 };
-
-// `value` rounded up to a multiple of `unit`.
-inline std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
 
 }  // namespace coppice::evaluators::cuda

@@ -13,10 +13,6 @@
 namespace coppice::evaluators::cuda {
 namespace {
 
-double since(std::chrono::steady_clock::time_point begin) {
-  return to_seconds(std::chrono::steady_clock::now() - begin);
-}
-
 const Tolerance& tolerance(const PrecisionClass& precision, std::string_view output) {
   const auto found = precision.per_output.find(output);
   return found == precision.per_output.end() ? precision.tolerance : found->second;
@@ -135,7 +131,7 @@ Result<void> CudaLane::ready(std::optional<CandidateClient>& process,
     COPPICE_TRY(CandidateClient fresh, new_candidate());
     process.emplace(std::move(fresh));
   }
-  out.cost.start += since(begin);
+  out.cost.start += seconds_since(begin);
   begin = std::chrono::steady_clock::now();
   const std::uint64_t bytes = workspace_bytes(job);
   if (bytes > (1ull << 36)) {
@@ -147,10 +143,10 @@ Result<void> CudaLane::ready(std::optional<CandidateClient>& process,
   }
   COPPICE_TRY(const IpcHandle handle, judge_->workspace(workspace_slot_, bytes));
   COPPICE_TRY_VOID(process->workspace(handle));
-  out.cost.workspace += since(begin);
+  out.cost.workspace += seconds_since(begin);
   begin = std::chrono::steady_clock::now();
   COPPICE_TRY(const CandidateClient::Loaded loaded, process->load(job.binaries, job.plans));
-  out.cost.load += since(begin);
+  out.cost.load += seconds_since(begin);
   out.resources = loaded.resources;
   if (loaded.failure.failure != FailureClass::none) {
     fail(out, Gate::build, loaded.failure.failure, loaded.failure.message);
@@ -207,7 +203,7 @@ Result<bool> CudaLane::check_block(const LaneJob& job,
   }
   const auto begin = std::chrono::steady_clock::now();
   COPPICE_TRY(const SlotCheck checked, judge_->check(workload, sets, limits));
-  out.cost.check += since(begin);
+  out.cost.check += seconds_since(begin);
   const bool first = out.verdict.gate < Gate::correctness;
   for (std::size_t o = 0; o < outputs.size(); ++o) {
     const Tolerance& t = tolerance(*job.precision, outputs[o]->name);
@@ -258,7 +254,7 @@ Result<bool> CudaLane::run_block(CandidateClient& process,
                   block.options,
                   block.items,
                   std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(seconds))));
-  (block.candidate ? out.cost.candidate_blocks : out.cost.baseline_blocks) += since(begin);
+  (block.candidate ? out.cost.candidate_blocks : out.cost.baseline_blocks) += seconds_since(begin);
   out.cost.capture += run.reply.capture_seconds;
   out.cost.device_span += run.reply.span_seconds;
   out.cost.enqueue += run.reply.enqueue_seconds;
@@ -281,7 +277,7 @@ Result<bool> CudaLane::verify_state(const LaneJob& job, std::uint64_t workload, 
   const auto begin = std::chrono::steady_clock::now();
   COPPICE_TRY(const StateCheck state,
               judge_->verify(workload, workspace_slot_, workspace_guards(job, workload)));
-  out.cost.verify += since(begin);
+  out.cost.verify += seconds_since(begin);
   const std::string& name = workloads_[workload].workload->name;
   if (state.changed_inputs != 0) {
     drawn_.reset();  // the pool is spoilt: draw again before the next candidate
@@ -408,7 +404,7 @@ Result<LaneResult> CudaLane::evaluate(const LaneJob& job) {
   }
   out.verdict.gate = passed && job.timing ? Gate::paired_baseline : out.verdict.gate;
   COPPICE_TRY(out, finish(std::move(out), passed));
-  out.cost.total = since(begin);
+  out.cost.total = seconds_since(begin);
   return out;
 }
 

@@ -9,10 +9,6 @@
 namespace coppice::evaluators::cuda {
 namespace {
 
-double since(std::chrono::steady_clock::time_point begin) {
-  return to_seconds(std::chrono::steady_clock::now() - begin);
-}
-
 std::vector<DrawFill> fills_of(const std::vector<TensorInfo>& tensors,
                                const ValueCase& value_case) {
   std::vector<DrawFill> out;
@@ -178,7 +174,7 @@ Result<void> CudaLane::draw_set(std::uint64_t workload,
   if (w.cases[set]->adjust) {
     const auto begin = std::chrono::steady_clock::now();
     COPPICE_TRY_VOID(adjust_set(workload, set, own));
-    cost.adjust += since(begin);
+    cost.adjust += seconds_since(begin);
   }
   COPPICE_TRY(const double expected, judge_->expect(workload, set));
   cost.expect += expected;

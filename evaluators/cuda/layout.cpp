@@ -8,10 +8,6 @@
 namespace coppice::evaluators::cuda {
 namespace {
 
-std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
-
 // The row rule of evaluators/compare.h: innermost extents joined until there are 32 elements.
 std::uint64_t row_width(const std::vector<std::int64_t>& shape) {
   std::uint64_t width = 1;

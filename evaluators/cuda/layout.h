@@ -9,6 +9,11 @@
 
 namespace coppice::evaluators::cuda {
 
+// `value` rounded up to a multiple of `unit`.
+inline std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
 inline constexpr std::uint64_t kGuardBytes = 64 << 10;    // on both sides of every tensor
 inline constexpr std::uint64_t kRegionUnit = 2ull << 20;  // IPC shares whole blocks of this size
 inline constexpr unsigned char kPoison = 0xff;  // a NaN in every floating type; -1 in integers

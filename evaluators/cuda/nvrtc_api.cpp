@@ -11,7 +11,7 @@
 namespace coppice::evaluators::cuda {
 namespace {
 
-constexpr const char* kHint =
+constexpr const char* kNvrtcHint =
     "install it (package cuda-nvrtc-13-0 or cuda-nvrtc-12-x from NVIDIA, or pip install "
     "nvidia-cuda-nvrtc), or set COPPICE_NVRTC to the file libnvrtc.so.13";
 
@@ -72,7 +72,7 @@ Result<std::shared_ptr<const NvrtcApi>> open_nvrtc() {
   if (library == nullptr) {
     return Error{
         ErrorCode::environment,
-        "no NVRTC (CUDA's run-time compiler): none of " + tried + " can be opened; " + kHint};
+        "no NVRTC (CUDA's run-time compiler): none of " + tried + " can be opened; " + kNvrtcHint};
   }
   auto api = std::make_shared<NvrtcApi>();
   std::string missing;
@@ -88,7 +88,7 @@ Result<std::shared_ptr<const NvrtcApi>> open_nvrtc() {
   take(library, "nvrtcDestroyProgram", api->destroy, missing);
   take(library, "nvrtcGetErrorString", api->error_string, missing);
   if (!missing.empty()) {
-    return Error{ErrorCode::environment, "libnvrtc: no " + missing + "; " + kHint};
+    return Error{ErrorCode::environment, "libnvrtc: no " + missing + "; " + kNvrtcHint};
   }
   api->version(&api->major, &api->minor);
   link_map* map = nullptr;

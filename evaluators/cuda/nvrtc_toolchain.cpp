@@ -138,7 +138,7 @@ Reply collect(pid_t child, int fd, const CompileLimits& limits, const std::stop_
     if (poll(&item, 1, static_cast<int>(std::min<long long>(left.count() + 1, 100))) <= 0) {
       continue;
     }
-    const ssize_t n = read(fd, buffer.data(), buffer.size());
+    const ssize_t n = ::read(fd, buffer.data(), buffer.size());
     if (n == 0 || (n < 0 && errno != EINTR)) {
       break;
     }

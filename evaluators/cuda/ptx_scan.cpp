@@ -12,7 +12,7 @@ bool name_character(char c) {
 }
 
 template <class Visit>
-void each_line(std::string_view text, Visit visit) {
+void each_numbered_line(std::string_view text, Visit visit) {
   for (std::size_t start = 0; start < text.size();) {
     const std::size_t end = std::min(text.find('\n', start), text.size());
     visit(start, text.substr(start, end - start));
@@ -73,7 +73,7 @@ bool refers(std::string_view ptx,
 
 std::vector<std::string> stateful_variables(std::string_view ptx) {
   std::vector<std::string> out;
-  each_line(ptx, [&](std::size_t start, std::string_view line) {
+  each_numbered_line(ptx, [&](std::size_t start, std::string_view line) {
     const std::string_view name = declared_variable(line);
     const bool initialised = line.find('=') != std::string_view::npos;
     if (!name.empty() && (!initialised || refers(ptx, name, start, start + line.size()))) {
@@ -85,7 +85,7 @@ std::vector<std::string> stateful_variables(std::string_view ptx) {
 
 std::vector<std::string> foreign_functions(std::string_view ptx) {
   std::vector<std::string> out;
-  each_line(ptx, [&](std::size_t, std::string_view line) {
+  each_numbered_line(ptx, [&](std::size_t, std::string_view line) {
     line = without_blanks(line);
     if (!take_word(line, ".extern") || !take_word(line, ".func")) {
       return;

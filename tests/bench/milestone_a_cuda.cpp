@@ -30,7 +30,7 @@ Result<void> Bench::open() {
   opened.set("toolchain", toolchain_->version())
       .set("device", lane_->judge().facts())
       .set("judge_start_s", lane_->judge().start_seconds())
-      .set("open_s", since(begin));
+      .set("open_s", seconds_since(begin));
   Json workloads = Json::array();
   for (const LaneWorkload& w : lane_->workloads()) {
     Json one = Json::object();
@@ -47,7 +47,7 @@ Result<void> Bench::open() {
   draw.set("draw_s", cost.draw)
       .set("expect_s", cost.expect)
       .set("adjust_s", cost.adjust)
-      .set("wall_s", since(drawn));
+      .set("wall_s", seconds_since(drawn));
   opened.set("draw", std::move(draw));
   std::fprintf(stderr, "open %s\n", opened.dump().c_str());
   json_.set("open", std::move(opened));
@@ -310,7 +310,7 @@ Result<void> Bench::freeze() {
 void Bench::stage(const char* name, const Result<void>& done) {
   std::fprintf(stderr,
                "[%.1f s] %s %s\n",
-               since(begin_),
+               seconds_since(begin_),
                name,
                done.ok() ? "done" : done.error().message.c_str());
   if (!done.ok()) {
@@ -333,7 +333,7 @@ Result<void> Bench::measure() {
 
 int Bench::run() {
   const Result<void> done = measure();
-  json_.set("seconds", since(begin_));
+  json_.set("seconds", seconds_since(begin_));
   if (!done.ok()) {
     json_.set("error", done.error().message);
     std::fprintf(stderr, "milestone_a_cuda: %s\n", done.error().message.c_str());

@@ -35,10 +35,6 @@ struct Arguments {
   bool corpus = true;
 };
 
-inline double since(std::chrono::steady_clock::time_point begin) {
-  return to_seconds(std::chrono::steady_clock::now() - begin);
-}
-
 inline std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
@@ -119,7 +115,7 @@ class Bench {
   void compile(Ready& ready, std::vector<CompileJob> jobs) const;
   Json report(const Ready& ready, const LaneResult& result) const;
   std::vector<ValueMap> genomes(const Template& t, const Workload& workload, int count) const;
-  double left() const { return arguments_.seconds - since(begin_); }
+  double left() const { return arguments_.seconds - seconds_since(begin_); }
 
   Arguments arguments_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();

@@ -65,11 +65,11 @@ Result<void> Bench::grid() {
     for (std::size_t c = 0; c < ready.size(); ++c) {
       const auto wait = std::chrono::steady_clock::now();
       finished[c].wait(false);
-      waited += since(wait);
+      waited += seconds_since(wait);
       LaneResult result;
       result.verdict = ready[c].verdict;
       ready[c].job.give_up_below = -3.0;
-      if (ready[c].ok && since(begin) < share) {
+      if (ready[c].ok && seconds_since(begin) < share) {
         COPPICE_TRY(result, lane_->evaluate(ready[c].job));
       } else if (ready[c].ok) {
         continue;
@@ -95,7 +95,7 @@ Result<void> Bench::grid() {
       verdict_counts.set(name, count);
     }
     one.set("workload", workload.name)
-        .set("wall_s", since(begin))
+        .set("wall_s", seconds_since(begin))
         .set("waited_for_compiler_s", waited)
         .set("device_busy_s", busy)
         .set("verdicts", verdict_counts)
@@ -103,7 +103,7 @@ Result<void> Bench::grid() {
     std::fprintf(stderr,
                  "%s: wall %.1f s, waited %.1f s, launches on the device %.1f s, %zu tried %s\n",
                  workload.name.c_str(),
-                 since(begin),
+                 seconds_since(begin),
                  waited,
                  busy,
                  rows.size(),

@@ -1,6 +1,7 @@
 // Every command that looks at a run: stdout, stderr and exit status apart, and bad input.
 #include "cli/command.h"
 #include "tests/cli/fake_run.h"
+#include "tests/support/text.h"
 
 #include <sys/stat.h>
 
@@ -8,21 +9,6 @@ using namespace coppice;
 using namespace coppice::tests;
 
 namespace {
-
-struct Said {
-  int status = 0;
-  std::string out, err;
-};
-
-Said say(const std::vector<std::string>& words) {
-  Streams streams;
-  const int status = cli::run_program(words, streams.console);
-  return {status, streams.out(), streams.err()};
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 // One finished run, shared by the cases that only look at it.
 struct Finished {

@@ -22,17 +22,6 @@ std::string with(const std::string& member) {
          (member.empty() ? "" : ", " + member) + "}";
 }
 
-struct Said {
-  int status = 0;
-  std::string out, err;
-};
-
-Said check(const std::string& path) {
-  Streams streams;
-  const int status = cli::run_program({"check", path}, streams.console);
-  return {status, streams.out(), streams.err()};
-}
-
 }  // namespace
 
 TEST_CASE("a configuration survives writing and reading again") {
@@ -72,26 +61,26 @@ TEST_CASE("each mistake in a configuration is named with its place and what was 
 TEST_CASE("torn JSON, a missing file and a missing op are each one clear message") {
   const TemporaryFolder folder;
   write(folder / "torn.json", "{\"schema\": 1, \"op\": ");
-  const Said torn = check(folder / "torn.json");
+  const Said torn = say({"check", folder / "torn.json"});
   CHECK(torn.status == 2);
   CHECK(torn.out.find(folder / "torn.json") == 0);
-  const Said none = check(folder / "none.json");
+  const Said none = say({"check", folder / "none.json"});
   CHECK(none.status == 2);
   CHECK(none.out.empty());
   CHECK(none.err.find("none.json: neither a configuration nor an operation") != std::string::npos);
   write(folder / "lost.json", tiny_config(folder / "nowhere", 5));
-  const Said lost = check(folder / "lost.json");
+  const Said lost = say({"check", folder / "lost.json"});
   CHECK(lost.status == 2);
   CHECK(lost.out.find("nowhere") != std::string::npos);
 }
 
 TEST_CASE("check accepts a good operation and configuration, and counts their combinations") {
   FakeWorld fake;
-  const Said op = check(fake.folder / "tiny");
+  const Said op = say({"check", fake.folder / "tiny"});
   CHECK(op.status == 0);
   CHECK(op.out.find(": good") != std::string::npos);
   CHECK(op.err.find("plain (") != std::string::npos);
-  CHECK(check(fake.folder / "tiny.json").status == 0);
+  CHECK(say({"check", fake.folder / "tiny.json"}).status == 0);
 }
 
 TEST_CASE("check names every mistake of an operation") {
@@ -100,7 +89,7 @@ TEST_CASE("check names every mistake of an operation") {
   std::string text = read(path);
   text.replace(text.find("\"tile * unroll"), 22, "\"tile * unrol < 1\"     ");
   write(path, text);
-  const Said said = check(fake.folder / "tiny");
+  const Said said = say({"check", fake.folder / "tiny"});
   CHECK(said.status == 2);
   CHECK(said.out.find("unrol") != std::string::npos);
   CHECK(said.out.find("template.json") != std::string::npos);
@@ -111,7 +100,7 @@ TEST_CASE("a suite that the op does not have is refused with those that it has")
   std::string text = read(fake.folder / "tiny.json");
   text.replace(text.find("\"small\""), 7, "\"large\"");
   write(fake.folder / "tiny.json", text);
-  const Said said = check(fake.folder / "tiny.json");
+  const Said said = say({"check", fake.folder / "tiny.json"});
   CHECK(said.status == 2);
   CHECK(said.out.find("has no suite 'large' (it has small)") != std::string::npos);
 }

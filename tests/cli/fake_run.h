@@ -3,6 +3,7 @@
 #pragma once
 
 #include "archive/run_store.h"
+#include "cli/command.h"
 #include "cli/console.h"
 #include "cli/run_material.h"
 #include "cli/run_session.h"
@@ -76,6 +77,18 @@ class Streams {
  public:
   cli::Console console;
 };
+
+// What a command printed, and its exit status.
+struct Said {
+  int status = 0;
+  std::string out, err;
+};
+
+inline Said say(const std::vector<std::string>& words) {
+  Streams streams;
+  const int status = cli::run_program(words, streams.console);
+  return {status, streams.out(), streams.err()};
+}
 
 // An operation with one template and five axes, complete enough for the loader.
 inline constexpr const char* kTinyContract = R"json({

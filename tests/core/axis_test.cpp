@@ -2,6 +2,7 @@
 #include "core/axis.h"
 
 #include "tests/support/catch.h"
+#include "tests/support/text.h"
 
 using namespace coppice;
 
@@ -35,10 +36,6 @@ AxisSpace sample_space() {
 std::string refusal(std::vector<Axis> axes, const std::vector<const char*>& restrictions) {
   const auto space = AxisSpace::create(std::move(axes), exprs(restrictions));
   return space.ok() ? "" : space.error().message;
-}
-
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "tests/support/catch.h"
 #include "tests/support/cpu_time.h"
+#include "tests/support/text.h"
 
 using namespace coppice;
 
@@ -34,10 +35,6 @@ std::string failure(const char* text) {
   }
   const Result<Value> value = expr->evaluate(kValues);
   return value.ok() ? "" : value.error().message;
-}
-
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
 }
 
 Value whole(std::int64_t number) {

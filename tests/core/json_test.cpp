@@ -2,6 +2,7 @@
 #include "core/json.h"
 
 #include "tests/support/catch.h"
+#include "tests/support/text.h"
 
 #include <cmath>
 #include <limits>
@@ -13,10 +14,6 @@ namespace {
 std::string parse_message(std::string_view text) {
   const Result<Json> json = Json::parse(text, "a.json");
   return json.ok() ? "" : json.error().message;
-}
-
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ using namespace coppice::evaluators;
 
 namespace {
 
-CompileJob job(const std::string& source) {
+CompileJob host_job(const std::string& source) {
   CompileJob out;
   out.source_name = "kernel.cpp";
   out.source = "#line 1 \"kernel.cpp\"\n" + source;
@@ -41,12 +41,13 @@ TEST_CASE("a log is cut, cleaned and reduced to the candidate's own lines") {
       "In file included from kernel.cpp:1:\n/etc/passwd:1:1: error: 'root' does not name a type\n"
       "kernel.cpp:3:5: error: expected ';'\n";
   CHECK(only_lines_of(log, "kernel.cpp") == "kernel.cpp:3:5: error: expected ';'\n");
-  CHECK(first_error("note: x\nkernel.cpp:3:5: error: y\n") == "kernel.cpp:3:5: error: y");
+  CHECK(evaluators::cpu::first_error("note: x\nkernel.cpp:3:5: error: y\n") ==
+        "kernel.cpp:3:5: error: y");
 }
 
 TEST_CASE("a damaged cache entry is no entry") {
   const std::string folder = scratch("cache");
-  CompileJob work = job("int x;");
+  CompileJob work = host_job("int x;");
   const Digest key = cache_key(work, "v1");
   CHECK(key != cache_key(work, "v2"));
   work.flags = {"-ffast-math"};
@@ -103,7 +104,7 @@ TEST_CASE("the compiler is bounded and its log tells nothing about the host", "[
   auto toolchain = cpu::HostToolchain::open(config);
   REQUIRE(toolchain.ok());
   const auto compile = [&](const std::string& source) {
-    auto compiled = (*toolchain)->compile(job(source), {});
+    auto compiled = (*toolchain)->compile(host_job(source), {});
     REQUIRE(compiled.ok());
     return std::move(*compiled);
   };
@@ -135,7 +136,7 @@ TEST_CASE("endless constant evaluation and template recursion end in time", "[sl
       "template <int N, int M> struct B { static constexpr int v = B<N + 1, M>::v + B<N, M + "
       "1>::v; };\n"
       "int x = B<0, 0>::v;");
-  const auto compiled = (*toolchain)->compile(job(source), {});
+  const auto compiled = (*toolchain)->compile(host_job(source), {});
   REQUIRE(compiled.ok());
   CHECK(compiled->failure != FailureClass::none);
   CHECK(compiled->elapsed < std::chrono::seconds(15));
