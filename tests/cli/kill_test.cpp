@@ -59,7 +59,7 @@ std::vector<std::uint64_t> acknowledged_in(const std::string& path) {
 }  // namespace
 
 TEST_CASE("50 kills at random moments lose no acknowledged attempt and repeat none", "[slow]") {
-  FakeWorld fake(kAttempts, 2, {std::chrono::microseconds(400), {}, -1}, "random");
+  FakeWorld fake(kAttempts, 2, {std::chrono::microseconds(6000), {}, -1}, "random");
   const std::string acknowledged = fake.folder / "acknowledged";
   std::mt19937 random(20240607);
   int kills = 0;
@@ -72,7 +72,7 @@ TEST_CASE("50 kills at random moments lose no acknowledged attempt and repeat no
     while (acknowledged_in(acknowledged).empty()) {  // the first session gets to its first result
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(5 + random() % 400));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5 + random() % 200));
     ::kill(child, SIGKILL);
     int status = 0;
     REQUIRE(::waitpid(child, &status, 0) == child);
@@ -120,7 +120,8 @@ TEST_CASE("50 kills at random moments lose no acknowledged attempt and repeat no
   REQUIRE(fold.catch_up(*log).ok());
   WARN(kills << " kills, " << told.size() << " acknowledged, " << fold.sessions() << " sessions, "
              << log->size().value() << " events");
-  CHECK(kills >= 40);
+  CHECK(kills == 50);
+  CHECK(fold.sessions() >= 40);  // some are killed before they have said that they began
   CHECK(fold.stopped());
   const auto material = cli::recall(*log);
   REQUIRE(material.ok());

@@ -180,17 +180,18 @@ TEST_CASE("a gate that is switched off lets its cheat through", "[slow]") {
     sources[item.name] = item.source;
   }
   struct Case {
-    Gate gate;
+    std::vector<Gate> gates;
     const char* name;
   };
-  for (const Case& c : {Case{Gate::binary, "local_static"},
-                        Case{Gate::hidden_shapes, "right_for_tested_shape"},
-                        Case{Gate::state, "needs_alignment"}}) {
-    auto evaluator = open_with(desk, {c.gate}, true);
+  // Hidden shapes are run less aligned too: the second of two nets for the same cheat.
+  for (const Case& c : {Case{{Gate::binary}, "local_static"},
+                        Case{{Gate::hidden_shapes}, "right_for_tested_shape"},
+                        Case{{Gate::hidden_shapes, Gate::state}, "needs_alignment"}}) {
+    auto evaluator = open_with(desk, c.gates, true);
     const Evidence e = evaluate(*evaluator, task_for(desk.with_source("plain", sources[c.name])));
     CAPTURE(c.name, e.verdict.message);
     // A static counter that is never written in the tested calls' way faults: pages are read-only.
-    const bool through = e.verdict.valid || e.verdict.gate > c.gate;
+    const bool through = e.verdict.valid || e.verdict.gate > c.gates.back();
     CHECK(through);
   }
 }
