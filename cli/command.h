@@ -17,6 +17,7 @@ struct PositionalSpec {
   std::string name;  // "RUN"
   std::string help;
   bool required = true;
+  bool repeated = false;  // the last one may be: "TABLE..."
 };
 
 struct OptionSpec {

@@ -120,8 +120,11 @@ struct Bound {
 void bind(CLI::App& app, const Command& command, std::vector<std::unique_ptr<Bound>>& bound) {
   for (const PositionalSpec& spec : command.positionals) {
     bound.push_back(std::make_unique<Bound>());
-    bound.back()->name = spec.name;
-    bound.back()->option = app.add_option(spec.name, bound.back()->one);
+    Bound& item = *bound.back();
+    item.name = spec.name;
+    item.repeated = spec.repeated;
+    item.option =
+        spec.repeated ? app.add_option(spec.name, item.many) : app.add_option(spec.name, item.one);
   }
   for (const OptionSpec& spec : all_options(command)) {
     bound.push_back(std::make_unique<Bound>());
@@ -227,7 +230,8 @@ std::string help_of(const Command& command) {
       command.summary + "\n\nExample:\n  " + command.example + "\n\nUsage:\n  coppice ";
   text += command.name;
   for (const PositionalSpec& spec : command.positionals) {
-    text += spec.required ? " " + spec.name : " [" + spec.name + "]";
+    const std::string name = spec.name + (spec.repeated ? "..." : "");
+    text += spec.required ? " " + name : " [" + name + "]";
   }
   text += " [options]\n";
   for (const PositionalSpec& spec : command.positionals) {

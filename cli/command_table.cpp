@@ -21,6 +21,7 @@ const std::vector<Command>& commands() {
     for (Command& command : archive_commands()) {
       all.push_back(std::move(command));
     }
+    all.push_back(simulate_command());
     all.push_back(check_command());
     all.push_back(doctor_command());
     return all;

@@ -21,5 +21,6 @@ Command export_command();
 std::vector<Command> archive_commands();  // archive pack, unpack, verify, git
 Command check_command();
 Command doctor_command();
+Command simulate_command();
 
 }  // namespace coppice::cli
