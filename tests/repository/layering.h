@@ -63,6 +63,7 @@ inline constexpr std::array kPackages = {
     PackageRule{"nlohmann/", "core"},
     PackageRule{"openssl/", "core"},
     PackageRule{"catch2/", "tests"},
+    PackageRule{"httplib.h", "tests"},
     PackageRule{"fmt/", ""},
     PackageRule{"zlib.h", "evaluators"},
 };
