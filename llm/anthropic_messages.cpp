@@ -51,15 +51,15 @@ struct MessageState {
 
   Outcome done() {
     if (stop_reason == "refusal") {
-      Failure failure = broken_message(
-          reply.text.empty() ? "the model declined to answer" : excerpt(reply.text),
-          FailureKind::refused);
+      Failure failure =
+          broken_message(reply.text.empty() ? "the model declined to answer" : excerpt(reply.text),
+                         FailureKind::refused);
       failure.usage = reply.usage;
       return failure;
     }
-    reply.finish = stop_reason == "max_tokens"                                      ? Finish::length
+    reply.finish = stop_reason == "max_tokens"                                   ? Finish::length
                    : stop_reason == "end_turn" || stop_reason == "stop_sequence" ? Finish::stop
-                                                                                    : Finish::other;
+                                                                                 : Finish::other;
     if (reply.text.empty() && reply.finish != Finish::length) {
       Failure failure = broken_message("the reply has no text");
       failure.usage = reply.usage;
@@ -104,8 +104,7 @@ class AnthropicMessages final : public Dialect {
     const std::int64_t thinking =
         call.reasoning_effort.empty() ? 0 : thinking_tokens(call.reasoning_effort, call.max_tokens);
     if (thinking > 0) {
-      json.set("thinking",
-               Json::object().set("type", "enabled").set("budget_tokens", thinking));
+      json.set("thinking", Json::object().set("type", "enabled").set("budget_tokens", thinking));
     } else if (call.temperature) {  // thinking and temperature exclude each other
       json.set("temperature", *call.temperature);
     }
@@ -134,7 +133,8 @@ class AnthropicMessages final : public Dialect {
     if (!content || !content->is_array()) {
       return broken_message("the reply has no content");
     }
-    for (const JsonReader& block : content->items().value()) {
+    const std::vector<JsonReader> blocks = content->items().value();
+    for (const JsonReader& block : blocks) {
       if (text_at(block, "type") == "text") {
         state.reply.text += text_at(block, "text");
       }

@@ -10,8 +10,7 @@ std::optional<Failure> Ledger::admit(const Ticket& most) {
   std::string reached;
   if (budget_.requests > 0 && spent_.requests + in_flight_ >= budget_.requests) {
     reached = fmt::format("{} of {} requests", spent_.requests + in_flight_, budget_.requests);
-  } else if (budget_.tokens > 0 &&
-             spent_.in + spent_.out + reserved_.tokens >= budget_.tokens) {
+  } else if (budget_.tokens > 0 && spent_.in + spent_.out + reserved_.tokens >= budget_.tokens) {
     reached = fmt::format("{} of {} tokens, {} of them for calls in flight",
                           spent_.in + spent_.out + reserved_.tokens,
                           budget_.tokens,
@@ -22,8 +21,7 @@ std::optional<Failure> Ledger::admit(const Ticket& most) {
                           budget_.money.dollars(),
                           reserved_.money.dollars());
   } else if (budget_.time.count() > 0 && spent_.time >= budget_.time) {
-    reached =
-        fmt::format("{:.1f} of {:.1f} s", to_seconds(spent_.time), to_seconds(budget_.time));
+    reached = fmt::format("{:.1f} of {:.1f} s", to_seconds(spent_.time), to_seconds(budget_.time));
   }
   if (!reached.empty()) {
     return Failure{.kind = FailureKind::budget,

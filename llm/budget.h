@@ -12,14 +12,14 @@ namespace coppice::llm {
 struct Budget {
   std::int64_t requests = 0;
   std::int64_t tokens = 0;  // in and out together
-  Money money;
+  Money money{};
   Nanoseconds time{};  // summed over calls
 };
 
 struct Spent {
   std::int64_t requests = 0;
   std::int64_t in = 0, out = 0, cached = 0;
-  Money money;
+  Money money{};
   Nanoseconds time{};
 };
 
@@ -33,7 +33,7 @@ class Ledger {
 
   struct Ticket {
     std::int64_t tokens = 0;
-    Money money;
+    Money money{};
   };
   // Reserves, or says which limit is reached (a Failure of kind budget).
   std::optional<Failure> admit(const Ticket& most);

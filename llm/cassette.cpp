@@ -74,12 +74,11 @@ class CassetteProvider final : public Provider {
     }
     if (!behind_) {
       return Failure{.kind = FailureKind::missing,
-                     .message = fmt::format(
-                         "{}: no reply recorded for call {} (model {}); {} are",
-                         cassette_->path(),
-                         key.hex(),
-                         call.model,
-                         cassette_->size())};
+                     .message = fmt::format("{}: no reply recorded for call {} (model {}); {} are",
+                                            cassette_->path(),
+                                            key.hex(),
+                                            call.model,
+                                            cassette_->size())};
     }
     Outcome outcome = behind_->send(call, stop);
     if (const auto kept = cassette_->keep(call, outcome); !kept.ok()) {
@@ -149,7 +148,8 @@ Result<void> Cassette::load_line(std::string_view line, std::size_t number) {
       .maybe("refused", refused);
   COPPICE_TRY_VOID(fields.done(0).ok() ? Result<void>() : Result<void>(fields.done(0).error()));
   if (version != 1) {
-    return Error{ErrorCode::corrupt, fmt::format("{}: expected version 1, found {}", place, version)};
+    return Error{ErrorCode::corrupt,
+                 fmt::format("{}: expected version 1, found {}", place, version)};
   }
   Outcome outcome = Failure{.kind = FailureKind::refused, .message = refused};
   if (const auto at = root.find("reply")) {

@@ -55,7 +55,8 @@ std::string chat_content(const JsonReader& message) {
   }
   std::string out;
   if (content->is_array()) {
-    for (const JsonReader& part : content->items().value()) {
+    const std::vector<JsonReader> parts = content->items().value();
+    for (const JsonReader& part : parts) {
       out += text_at(part, "text");
     }
   }
@@ -86,9 +87,9 @@ struct ChatState {
       failure.usage = reply.usage;
       return failure;
     }
-    reply.finish = finish == "length"                     ? Finish::length
+    reply.finish = finish == "length"                   ? Finish::length
                    : finish == "stop" || finish.empty() ? Finish::stop
-                                                          : Finish::other;
+                                                        : Finish::other;
     if (reply.text.empty() && reply.finish != Finish::length) {
       Failure failure = broken_chat("the reply has no text");
       failure.usage = reply.usage;
@@ -202,9 +203,9 @@ class ChatCompletions final : public Dialect {
       }
     }
     if (!done && state.finish.empty()) {
-      return with_usage(broken_chat("the stream ended before the reply was complete",
-                                    FailureKind::overloaded),
-                        state);
+      return with_usage(
+          broken_chat("the stream ended before the reply was complete", FailureKind::overloaded),
+          state);
     }
     return state.done();
   }

@@ -11,8 +11,9 @@
 
 namespace coppice::llm {
 
-// stdin: one JSON object, {"v": 1, "model", "messages": [{"role", "text"}], "max_tokens", "schema"?,
-// "temperature"?, "reasoning_effort"?, "sample"?}, and a closing newline. stdout: one JSON object,
+// stdin: one JSON object, {"v": 1, "model", "messages": [{"role", "text"}], "max_tokens",
+// "schema"?, "temperature"?, "reasoning_effort"?, "sample"?}, and a closing newline. stdout: one
+// JSON object,
 // {"text": "...", "usage"?: {"in", "out", "cached"?, "reasoning"?}, "finish"?: "stop" | "length",
 // "model"?, "request_id"?} or {"error": "...", "kind"?: a FailureKind}. The command runs in a
 // process group of its own, which is killed as a whole at the deadline and when it ends.

@@ -134,7 +134,8 @@ void add_extra(const Call& call, Json& body) {
     return;  // a profile's loader has refused it before
   }
   const JsonReader reader = extra->reader("extra");
-  for (const auto& [key, value] : reader.members().value()) {
+  const auto members = reader.members().value();
+  for (const auto& [key, value] : members) {
     if (key != "model" && key != "messages" && key != "system" && key != "stream") {
       body.set(key, value.copy());
     }

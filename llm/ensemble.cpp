@@ -117,9 +117,10 @@ Json Ensemble::report() const {
         .set("failed", state.failures)
         .set("mean_gain", state.gain / weight)
         .set("mean_cost", state.cost / std::max(state.cost_weight, 1.0))
-        .set("state", state.gone                          ? "gone"
-                      : choices_ < state.rests_until ? "resting"
-                                                          : "active");
+        .set("state",
+             state.gone                     ? "gone"
+             : choices_ < state.rests_until ? "resting"
+                                            : "active");
   });
 }
 

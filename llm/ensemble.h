@@ -16,13 +16,14 @@ struct EnsembleOptions {
   // What a second of a model's time is worth in dollars: makes slow models as comparable as dear
   // ones.
   double dollars_per_second = 0.001;
-  double memory = 0.97;       // weight of an outcome after each later one of the same model
+  double memory = 0.97;         // weight of an outcome after each later one of the same model
   double expected_gain = 0.02;  // of a model not yet tried: in ln(speed-up)
 };
 
 // What came of one proposal.
 struct Credit {
-  double gain = 0.0;  // improvement in ln(time) over the best before; 0 when none, or when it failed
+  double gain =
+      0.0;  // improvement in ln(time) over the best before; 0 when none, or when it failed
   double dollars = 0.0;
   double seconds = 0.0;  // of the model
 };

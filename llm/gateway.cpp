@@ -12,7 +12,7 @@
 namespace coppice::llm {
 namespace {
 
-constexpr double kMinute = 60e9;                         // nanoseconds
+constexpr double kMinute = 60e9;                          // nanoseconds
 constexpr Nanoseconds kBurst = std::chrono::seconds(10);  // what may run ahead of an even pace
 
 // What an attempt used, where the provider did not say: a timeout may have been paid in full.
@@ -26,8 +26,7 @@ Usage used_by(const Call& call, const Outcome& outcome) {
     return usage;
   }
   const bool paid = failure.kind == FailureKind::timeout ||
-                    failure.kind == FailureKind::bad_reply ||
-                    failure.kind == FailureKind::refused;
+                    failure.kind == FailureKind::bad_reply || failure.kind == FailureKind::refused;
   if (paid) {
     usage.in = std::max(usage.in, estimated_tokens(call.messages));
     usage.out = failure.kind == FailureKind::timeout ? call.max_tokens : usage.out;
@@ -155,7 +154,8 @@ Outcome Gateway::attempt(const Call& call,
 }
 
 Exchange Gateway::ask(const Call& call, const std::stop_token& stop) {
-  Exchange exchange{Failure{.kind = FailureKind::cancelled, .message = "stopped"}, 0, {}, {}, {}, {}};
+  Exchange exchange{
+      Failure{.kind = FailureKind::cancelled, .message = "stopped"}, 0, {}, {}, {}, {}};
   if (around_.ledger.budget().money.nano > 0 && !options_.price) {
     exchange.outcome = Failure{
         .kind = FailureKind::budget,
@@ -176,8 +176,7 @@ Exchange Gateway::ask(const Call& call, const std::stop_token& stop) {
     if (!failure || exchange.attempts == before) {
       break;  // answered, or not even asked
     }
-    exchange.trouble.push_back(
-        fmt::format("{}: {}", to_text(failure->kind), failure->message));
+    exchange.trouble.push_back(fmt::format("{}: {}", to_text(failure->kind), failure->message));
     const auto delay = retry_delay(options_.retry, *failure, exchange.attempts, subject);
     const Nanoseconds now = around_.clock.now();
     if (!delay || now + *delay > until || stop.stop_requested()) {

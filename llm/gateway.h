@@ -52,11 +52,11 @@ class Pacer {
 };
 
 struct GatewayOptions {
-  RetryPolicy retry;
-  RateLimits rates;
-  int slots = 4;  // calls at once
+  RetryPolicy retry{};
+  RateLimits rates{};
+  int slots = 4;                                     // calls at once
   Nanoseconds patience = std::chrono::seconds(900);  // one question with all its attempts
-  std::optional<Price> price;  // unknown: refused while the budget limits money
+  std::optional<Price> price{};  // unknown: refused while the budget limits money
 };
 
 // One question with all its attempts.
@@ -65,7 +65,7 @@ struct Exchange {
   int attempts = 0;
   Usage usage;  // summed over attempts, estimates where a provider did not say
   Money money;
-  Nanoseconds time{};               // summed over attempts, waits not counted
+  Nanoseconds time{};                // summed over attempts, waits not counted
   std::vector<std::string> trouble;  // each failed attempt, one line
 };
 

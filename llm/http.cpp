@@ -5,6 +5,7 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -15,16 +16,12 @@ namespace {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-struct MultiDeleter {
-  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
 struct EasyDeleter {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
 };
 struct ListDeleter {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
-using Multi = std::unique_ptr<CURLM, MultiDeleter>;
 using Easy = std::unique_ptr<CURL, EasyDeleter>;
 using List = std::unique_ptr<curl_slist, ListDeleter>;
 
@@ -126,6 +123,22 @@ std::string without_proxy() {
   return hosts;
 }
 
+// The system's certificates: where this libcurl was built they may lie elsewhere than here.
+std::string system_certificates() {
+  if (const char* named = std::getenv("SSL_CERT_FILE"); named != nullptr && *named != '\0') {
+    return named;
+  }
+  for (const char* place : {"/etc/ssl/certs/ca-certificates.crt",  // Debian, Ubuntu
+                            "/etc/pki/tls/certs/ca-bundle.crt",    // Fedora, Red Hat
+                            "/etc/ssl/ca-bundle.pem",              // SUSE
+                            "/etc/ssl/cert.pem"}) {                // Alpine
+    if (::access(place, R_OK) == 0) {
+      return place;
+    }
+  }
+  return "";
+}
+
 void set_limits(CURL* easy, const HttpRequest& request) {
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -144,8 +157,9 @@ void set_limits(CURL* easy, const HttpRequest& request) {
   if (!request.proxy.empty()) {
     curl_easy_setopt(easy, CURLOPT_PROXY, request.proxy.c_str());
   }
-  if (!request.ca_file.empty()) {
-    curl_easy_setopt(easy, CURLOPT_CAINFO, request.ca_file.c_str());
+  const std::string trusted = request.ca_file.empty() ? system_certificates() : request.ca_file;
+  if (!trusted.empty()) {
+    curl_easy_setopt(easy, CURLOPT_CAINFO, trusted.c_str());
   }
 }
 
@@ -167,7 +181,7 @@ std::optional<Failure> drive(CURLM* multi, const Transfer& transfer, const std::
     if (request.silence.count() > 0 &&
         std::chrono::steady_clock::now() - transfer.last_byte > request.silence) {
       return http_failure(FailureKind::timeout,
-                     fmt::format("no byte for {:.3g} s", to_seconds(request.silence)));
+                          fmt::format("no byte for {:.3g} s", to_seconds(request.silence)));
     }
     curl_multi_poll(multi, nullptr, 0, request.silence.count() > 0 ? 20 : 200, nullptr);
   }
@@ -229,10 +243,11 @@ std::variant<HttpResponse, Failure> post_on(CURLM* multi,
   const Nanoseconds latency = std::chrono::steady_clock::now() - begin;
   if (!given_up && code != CURLE_OK) {
     const std::string why = detail[0] != '\0' ? detail : curl_easy_strerror(code);
-    given_up = transfer.too_large
-                   ? http_failure(FailureKind::bad_reply,
-                             fmt::format("the reply is larger than {} bytes", request.max_bytes))
-                   : http_failure(curl_kind(code), why);
+    given_up =
+        transfer.too_large
+            ? http_failure(FailureKind::bad_reply,
+                           fmt::format("the reply is larger than {} bytes", request.max_bytes))
+            : http_failure(curl_kind(code), why);
   }
   if (given_up) {
     given_up->latency = latency;
@@ -250,6 +265,11 @@ std::variant<HttpResponse, Failure> post_on(CURLM* multi,
 
 // Idle handles, each with its open connections.
 struct Http::Pool {
+  struct MultiDeleter {
+    void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+  };
+  using Multi = std::unique_ptr<CURLM, MultiDeleter>;
+
   Mutex mutex;
   std::vector<Multi> idle COPPICE_GUARDED_BY(mutex);
 
@@ -273,7 +293,7 @@ Http::~Http() = default;
 
 std::variant<HttpResponse, Failure> Http::post(const HttpRequest& request,
                                                const std::stop_token& stop) {
-  Multi multi = curl_ready() ? pool_->take() : nullptr;
+  Pool::Multi multi = curl_ready() ? pool_->take() : nullptr;
   if (!multi) {
     return http_failure(FailureKind::overloaded, "libcurl could not be started");
   }

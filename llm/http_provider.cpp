@@ -77,14 +77,14 @@ class HttpProvider final : public Provider {
     if (is_media_type(response.content_type, "text/event-stream")) {
       return dialect_->read_stream(response.body);
     }
-    if (is_media_type(response.content_type, "application/json") ||
-        response.content_type.empty()) {
+    if (is_media_type(response.content_type, "application/json") || response.content_type.empty()) {
       return dialect_->read(response.body);
     }
-    return Failure{.kind = FailureKind::bad_reply,
-                   .message = fmt::format("expected application/json, found content type \"{}\": {}",
-                                          excerpt(response.content_type),
-                                          excerpt(std::string_view(response.body).substr(0, 200)))};
+    return Failure{
+        .kind = FailureKind::bad_reply,
+        .message = fmt::format("expected application/json, found content type \"{}\": {}",
+                               excerpt(response.content_type),
+                               excerpt(std::string_view(response.body).substr(0, 200)))};
   }
 
   static Outcome refused(const HttpResponse& response) {
@@ -115,8 +115,7 @@ class HttpProvider final : public Provider {
     } else {
       Failure& failure = std::get<Failure>(outcome);
       failure.latency = response.latency;
-      failure.request_id =
-          response.request_id.empty() ? failure.request_id : response.request_id;
+      failure.request_id = response.request_id.empty() ? failure.request_id : response.request_id;
     }
   }
 

@@ -1,12 +1,16 @@
 // Reads the price table, and finds a model in it under the names that providers give it.
 #include "llm/prices.h"
 
+#include "core/check.h"
 #include "core/codec.h"
 
 #include <algorithm>
 #include <cmath>
 
 namespace coppice::llm {
+
+std::string_view shipped_prices();  // llm/prices.json, embedded by llm/CMakeLists.txt
+
 namespace {
 
 constexpr double kMostDollars = 1e9;
@@ -18,9 +22,8 @@ std::string_view without_maker(std::string_view model) {
 }
 
 bool is_date_suffix(std::string_view text) {
-  return text == "-latest" ||
-         (text.size() >= 5 && text.front() == '-' &&
-          text.find_first_not_of("0123456789-") == std::string_view::npos);
+  return text == "-latest" || (text.size() >= 5 && text.front() == '-' &&
+                               text.find_first_not_of("0123456789-") == std::string_view::npos);
 }
 
 Result<void> check_price(const JsonReader& at, double value) {
@@ -47,6 +50,24 @@ Money cost_of(const Price& price, const Usage& usage) {
           part(price.written, usage.written) + part(price.out, usage.out)};
 }
 
+Result<PriceTable::Row> PriceTable::read_row(const JsonReader& item) {
+  Row row;
+  Fields parts(item, {"model", "in", "out", "cached", "written", "source", "date"});
+  parts.need("model", row.model).need("in", row.price.in).need("out", row.price.out);
+  parts.need("source", row.source).need("date", row.date);
+  row.price.cached = row.price.in;
+  row.price.written = row.price.in;
+  parts.maybe("cached", row.price.cached).maybe("written", row.price.written);
+  COPPICE_TRY(row, parts.done(std::move(row)));
+  for (const double value : {row.price.in, row.price.out, row.price.cached, row.price.written}) {
+    COPPICE_TRY_VOID(check_price(item, value));
+  }
+  if (row.date.size() != 10 || row.date[4] != '-' || row.date[7] != '-') {
+    return item.complain("expected a date as 2026-01-31, found " + row.date);
+  }
+  return row;
+}
+
 Result<PriceTable> PriceTable::parse(std::string_view text, std::string_view name) {
   COPPICE_TRY(const Json json, Json::parse(text, name));
   const JsonReader root = json.reader(name);
@@ -54,8 +75,8 @@ Result<PriceTable> PriceTable::parse(std::string_view text, std::string_view nam
   int schema = 0;
   std::string note;
   std::vector<Json> rows;
-  Fields fields(root, {"schema", "note", "date", "models"});
-  fields.need("schema", schema).maybe("note", note).need("date", out.date_).need("models", rows);
+  Fields fields(root, {"schema", "note", "models"});
+  fields.need("schema", schema).maybe("note", note).need("models", rows);
   COPPICE_TRY(schema, fields.done(schema));
   if (schema != 1) {
     return root.complain("expected schema 1, found " + std::to_string(schema));
@@ -63,17 +84,7 @@ Result<PriceTable> PriceTable::parse(std::string_view text, std::string_view nam
   COPPICE_TRY(const JsonReader models, root.at("models"));
   COPPICE_TRY(const std::vector<JsonReader> items, models.items());
   for (const JsonReader& item : items) {
-    Row row;
-    Fields parts(item, {"model", "in", "out", "cached", "written"});
-    parts.need("model", row.model).need("in", row.price.in).need("out", row.price.out);
-    row.price.cached = row.price.in;
-    row.price.written = row.price.in;
-    parts.maybe("cached", row.price.cached).maybe("written", row.price.written);
-    COPPICE_TRY(row, parts.done(std::move(row)));
-    for (const double value :
-         {row.price.in, row.price.out, row.price.cached, row.price.written}) {
-      COPPICE_TRY_VOID(check_price(item, value));
-    }
+    COPPICE_TRY(Row row, read_row(item));
     if (std::ranges::any_of(out.rows_, [&](const Row& r) { return r.model == row.model; })) {
       return item.complain("the model " + row.model + " stands there twice");
     }
@@ -82,11 +93,19 @@ Result<PriceTable> PriceTable::parse(std::string_view text, std::string_view nam
   return out;
 }
 
+const PriceTable& PriceTable::shipped() {
+  static const PriceTable table = [] {
+    auto parsed = parse(shipped_prices(), "llm/prices.json");
+    COPPICE_CHECK(parsed.ok());  // a file of ours; tests read it
+    return std::move(parsed).value();
+  }();
+  return table;
+}
+
 std::optional<Price> PriceTable::find(std::string_view model) const {
   const std::string_view name = without_maker(model);
   for (const Row& row : rows_) {
-    const bool dated =
-        name.starts_with(row.model) && is_date_suffix(name.substr(row.model.size()));
+    const bool dated = name.starts_with(row.model) && is_date_suffix(name.substr(row.model.size()));
     if (name == row.model || dated) {
       return row.price;
     }

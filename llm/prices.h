@@ -1,6 +1,7 @@
 // What models cost: a table as data, and money as whole billionths of a dollar.
 #pragma once
 
+#include "core/json.h"
 #include "llm/provider.h"
 
 #include <compare>
@@ -31,24 +32,27 @@ struct Price {
 
 Money cost_of(const Price& price, const Usage& usage);
 
-// Immutable; read from llm/prices.json (docs/llm.md describes it).
+// Immutable; the format of llm/prices.json. Each row names its source and the day it was read.
 class PriceTable {
  public:
   static Result<PriceTable> parse(std::string_view text, std::string_view name);
+  // llm/prices.json, which the program carries. Short on purpose: only what its maker publishes.
+  static const PriceTable& shipped();
 
   // By the model's name, without a maker's prefix ("openai/") and a date at its end
   // ("-2025-08-07", "-20250929", "-latest"); nothing for an unknown model.
   std::optional<Price> find(std::string_view model) const;
-  const std::string& date() const { return date_; }  // when the prices were looked up
   std::size_t size() const { return rows_.size(); }
 
  private:
   struct Row {
     std::string model;
     Price price;
+    std::string source;
+    std::string date;
   };
+  static Result<Row> read_row(const JsonReader& item);
   std::vector<Row> rows_;
-  std::string date_;
 };
 
 }  // namespace coppice::llm

@@ -62,8 +62,8 @@ std::string_view to_text(Finish finish) {
 Result<Finish> finish(std::string_view text) {
   const auto found = std::ranges::find(kFinishes, text);
   if (found == kFinishes.end()) {
-    return Error{ErrorCode::config, "expected stop, length or other, found \"" +
-                                        std::string(text) + "\""};
+    return Error{ErrorCode::config,
+                 "expected stop, length or other, found \"" + std::string(text) + "\""};
   }
   return static_cast<Finish>(found - kFinishes.begin());
 }

@@ -27,7 +27,7 @@ struct Call {
   std::optional<double> temperature;
   std::string reasoning_effort;  // "low", "medium", "high", ..., or empty
   std::string extra;  // JSON object: further parameters, put into the request as they are; or empty
-  std::uint64_t sample = 0;      // tells apart calls with equal texts
+  std::uint64_t sample = 0;                          // tells apart calls with equal texts
   Nanoseconds deadline = std::chrono::seconds(300);  // from the start of one attempt
 
   // SHA-256 over everything but the deadline: the key of a cassette.
@@ -71,7 +71,7 @@ enum class FailureKind {
 
 struct Failure {
   FailureKind kind = FailureKind::bad_reply;
-  std::string message;                      // for a person; never holds a key
+  std::string message;                       // for a person; never holds a key
   std::optional<Nanoseconds> retry_after{};  // as the provider wished
   std::string request_id{};
   Usage usage{};  // what the attempt cost nevertheless

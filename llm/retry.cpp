@@ -62,8 +62,7 @@ std::optional<Nanoseconds> retry_delay(const RetryPolicy& policy,
                                        const Failure& failure,
                                        int attempt,
                                        std::uint64_t subject) {
-  const bool paid =
-      failure.kind == FailureKind::timeout || failure.kind == FailureKind::bad_reply;
+  const bool paid = failure.kind == FailureKind::timeout || failure.kind == FailureKind::bad_reply;
   const int attempts = paid ? std::min(policy.attempts, 2) : policy.attempts;
   if (!worth_retrying(failure.kind) || attempt >= attempts) {
     return std::nullopt;

@@ -10,9 +10,9 @@
 namespace coppice::llm {
 
 struct RetryPolicy {
-  int attempts = 4;                                 // in all; 1: never again
-  Nanoseconds first = std::chrono::seconds(1);      // doubled with each attempt
-  Nanoseconds most = std::chrono::seconds(60);      // of our own back-off
+  int attempts = 4;                                  // in all; 1: never again
+  Nanoseconds first = std::chrono::seconds(1);       // doubled with each attempt
+  Nanoseconds most = std::chrono::seconds(60);       // of our own back-off
   Nanoseconds patience = std::chrono::seconds(600);  // longest Retry-After that we honour
   std::uint64_t seed = 1;
 };
@@ -26,8 +26,8 @@ std::optional<Nanoseconds> retry_delay(const RetryPolicy& policy,
                                        int attempt,
                                        std::uint64_t subject);
 
-// Retry-After: seconds, or an HTTP-date (RFC 9110, all three forms) relative to `now` (seconds since
-// 1970). A date in the past is no wait. Nothing for what is neither.
+// Retry-After: seconds, or an HTTP-date (RFC 9110, all three forms) relative to `now` (seconds
+// since 1970). A date in the past is no wait. Nothing for what is neither.
 std::optional<Nanoseconds> retry_after(std::string_view text, std::int64_t now);
 
 // Seconds since 1970 of an HTTP-date.

@@ -99,7 +99,8 @@ Result<void> spawn(const std::vector<std::string>& argv, Running& child) {
       &child.pid, arguments[0], &setup.actions, &setup.attributes, arguments.data(), environ);
   if (error != 0) {
     child.pid = -1;
-    return Error{ErrorCode::environment, fmt::format("start {}: {}", argv[0], std::strerror(error))};
+    return Error{ErrorCode::environment,
+                 fmt::format("start {}: {}", argv[0], std::strerror(error))};
   }
   child.in.close(0);
   child.out.close(1);
@@ -175,7 +176,8 @@ class Talk {
   // WNOWAIT: the process stays a zombie, so that its group can't be somebody else's when killed.
   bool has_exited() {
     siginfo_t info{};
-    const int got = ::waitid(P_PID, static_cast<id_t>(child_.pid), &info, WEXITED | WNOHANG | WNOWAIT);
+    const int got =
+        ::waitid(P_PID, static_cast<id_t>(child_.pid), &info, WEXITED | WNOHANG | WNOWAIT);
     return got == 0 && info.si_pid == child_.pid;
   }
 

@@ -3,6 +3,7 @@
 
 #define CPPHTTPLIB_OPENSSL_SUPPORT
 #include "llm/provider.h"
+#include "tests/llm/outcomes.h"
 #include "tests/support/catch.h"
 
 #include <httplib.h>
@@ -92,34 +93,9 @@ inline std::string chat_reply(const std::string& text) {
                Json::object()
                    .set("index", 0)
                    .set("finish_reason", "stop")
-                   .set("message",
-                        Json::object().set("role", "assistant").set("content", text))))
+                   .set("message", Json::object().set("role", "assistant").set("content", text))))
       .set("usage", Json::object().set("prompt_tokens", 11).set("completion_tokens", 5))
       .dump();
-}
-
-inline Call small_call() {
-  Call call;
-  call.model = "m";
-  call.messages = {{"system", "You write kernels."}, {"user", "Make it faster."}};
-  call.stable = 1;
-  call.max_tokens = 64;
-  call.deadline = std::chrono::seconds(5);
-  return call;
-}
-
-inline const Reply& reply_of(const Outcome& outcome) {
-  if (const Failure* failure = std::get_if<Failure>(&outcome)) {
-    FAIL(to_text(failure->kind) << ": " << failure->message);
-  }
-  return std::get<Reply>(outcome);
-}
-
-inline const Failure& failure_in(const Outcome& outcome) {
-  if (const Reply* reply = std::get_if<Reply>(&outcome)) {
-    FAIL("a reply: " << reply->text.substr(0, 200));
-  }
-  return std::get<Failure>(outcome);
 }
 
 }  // namespace coppice::llm

@@ -1,5 +1,7 @@
-// Providers over HTTP against a real server on loopback: each good and bad day, and no key anywhere.
+// Providers over HTTP against a real server on loopback: each good and bad day, and no key
+// anywhere.
 #include "llm/http_provider.h"
+
 #include "tests/llm/fake_server.h"
 #include "tests/support/text.h"
 
@@ -39,7 +41,7 @@ FakeServer::Answer body_answer(std::string body, std::string type = "application
 
 }  // namespace
 
-TEST_CASE("a chat completion comes back with text, tokens, model, id and latency") {
+TEST_CASE("a chat completion comes back with text, tokens, model, id and latency", "[slow]") {
   FakeServer server([](const httplib::Request&, httplib::Response& response) {
     json_answer(response, chat_reply("hello"));
     response.set_header("x-request-id", "req-7");
@@ -60,45 +62,45 @@ TEST_CASE("a chat completion comes back with text, tokens, model, id and latency
   CHECK_FALSE(contains(seen.body, kKey));
 }
 
-TEST_CASE("a streamed chat completion is put together from its pieces") {
-  const Outcome outcome =
-      ask([](const httplib::Request&, httplib::Response& response) {
-            response.set_chunked_content_provider(
-                "text/event-stream", [](std::size_t, httplib::DataSink& sink) {
-                  const std::string body =
-                      ": ping\r\n\r\n"
-                      "data: {\"id\":\"c\",\"choices\":[{\"delta\":{\"content\":\"hel\"}}]}\n\n"
-                      "data: {\"choices\":[{\"delta\":{\"content\":\"lo\"}}]}\n\n"
-                      "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
-                      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":"
-                      "2,\"prompt_tokens_details\":{\"cached_tokens\":8}}}\n\n"
-                      "data: [DONE]\n\n";
-                  for (std::size_t i = 0; i < body.size(); i += 7) {
-                    sink.write(body.data() + i, std::min<std::size_t>(7, body.size() - i));
-                  }
-                  sink.done();
-                  return true;
-                });
-          },
-          true);
+TEST_CASE("a streamed chat completion is put together from its pieces", "[slow]") {
+  const Outcome outcome = ask(
+      [](const httplib::Request&, httplib::Response& response) {
+        response.set_chunked_content_provider(
+            "text/event-stream", [](std::size_t, httplib::DataSink& sink) {
+              const std::string body =
+                  ": ping\r\n\r\n"
+                  "data: {\"id\":\"c\",\"choices\":[{\"delta\":{\"content\":\"hel\"}}]}\n\n"
+                  "data: {\"choices\":[{\"delta\":{\"content\":\"lo\"}}]}\n\n"
+                  "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+                  "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":"
+                  "2,\"prompt_tokens_details\":{\"cached_tokens\":8}}}\n\n"
+                  "data: [DONE]\n\n";
+              for (std::size_t i = 0; i < body.size(); i += 7) {
+                sink.write(body.data() + i, std::min<std::size_t>(7, body.size() - i));
+              }
+              sink.done();
+              return true;
+            });
+      },
+      true);
   CHECK(reply_of(outcome).text == "hello");
   CHECK(reply_of(outcome).usage.cached == 8);
 }
 
-TEST_CASE("a server that ignores the wish for a stream is understood") {
+TEST_CASE("a server that ignores the wish for a stream is understood", "[slow]") {
   CHECK(reply_of(ask(body_answer(chat_reply("whole")), true)).text == "whole");
 }
 
-TEST_CASE("a stream that is cut is no reply") {
-  const Failure failure = failure_in(
-      ask(body_answer("data: {\"choices\":[{\"delta\":{\"content\":\"hal\"}}]}\n\n",
-                      "text/event-stream"),
-          true));
+TEST_CASE("a stream that is cut is no reply", "[slow]") {
+  const Failure failure =
+      failure_in(ask(body_answer("data: {\"choices\":[{\"delta\":{\"content\":\"hal\"}}]}\n\n",
+                                 "text/event-stream"),
+                     true));
   CHECK(failure.kind == FailureKind::overloaded);
   CHECK(contains(failure.message, "ended before"));
 }
 
-TEST_CASE("too many requests carry the provider's wait in seconds and as a date") {
+TEST_CASE("too many requests carry the provider's wait in seconds and as a date", "[slow]") {
   const auto answer = [](std::string value) {
     return [=](const httplib::Request&, httplib::Response& response) {
       json_answer(response, R"({"error":{"message":"slow down","type":"rate_limit_error"}})", 429);
@@ -114,7 +116,7 @@ TEST_CASE("too many requests carry the provider's wait in seconds and as a date"
   CHECK(date.retry_after == std::chrono::seconds(30));
 }
 
-TEST_CASE("a status says what kind of failure it is") {
+TEST_CASE("a status says what kind of failure it is", "[slow]") {
   const std::pair<int, FailureKind> cases[] = {{400, FailureKind::bad_request},
                                                {401, FailureKind::auth},
                                                {403, FailureKind::auth},
@@ -135,18 +137,17 @@ TEST_CASE("a status says what kind of failure it is") {
   }
 }
 
-TEST_CASE("an exhausted account is not worth retrying, though it comes as 429") {
-  const Failure failure =
-      failure_in(ask([](const httplib::Request&, httplib::Response& response) {
-        json_answer(
-            response,
-            R"({"error":{"message":"quota","type":"insufficient_quota","code":"insufficient_quota"}})",
-            429);
-      }));
+TEST_CASE("an exhausted account is not worth retrying, though it comes as 429", "[slow]") {
+  const Failure failure = failure_in(ask([](const httplib::Request&, httplib::Response& response) {
+    json_answer(
+        response,
+        R"({"error":{"message":"quota","type":"insufficient_quota","code":"insufficient_quota"}})",
+        429);
+  }));
   CHECK(failure.kind == FailureKind::auth);
 }
 
-TEST_CASE("a body that does not come in time is a timeout") {
+TEST_CASE("a body that does not come in time is a timeout", "[slow]") {
   FakeServer* running = nullptr;
   FakeServer server([&](const httplib::Request&, httplib::Response& response) {
     response.set_content_provider(
@@ -167,7 +168,7 @@ TEST_CASE("a body that does not come in time is a timeout") {
   CHECK(seconds_since(begin) < 0.9);
 }
 
-TEST_CASE("a stream that goes silent is a timeout long before its deadline") {
+TEST_CASE("a stream that goes silent is a timeout long before its deadline", "[slow]") {
   FakeServer* running = nullptr;
   FakeServer server([&](const httplib::Request&, httplib::Response& response) {
     response.set_chunked_content_provider(
@@ -191,7 +192,7 @@ TEST_CASE("a stream that goes silent is a timeout long before its deadline") {
   CHECK(contains(failure.message, "no byte for"));
 }
 
-TEST_CASE("a stop request ends a call that waits") {
+TEST_CASE("a stop request ends a call that waits", "[slow]") {
   FakeServer* running = nullptr;
   std::stop_source stop;
   FakeServer server([&](const httplib::Request&, httplib::Response&) {
@@ -207,26 +208,25 @@ TEST_CASE("a stop request ends a call that waits") {
   CHECK(seconds_since(begin) < 0.45);
 }
 
-TEST_CASE("a body that is cut is the provider's trouble") {
-  const Failure failure =
-      failure_in(ask([](const httplib::Request&, httplib::Response& response) {
-        response.set_content_provider(
-            1000, "application/json", [](std::size_t, std::size_t, httplib::DataSink& sink) {
-              sink.write("{\"choices\":", 11);
-              return false;
-            });
-      }));
+TEST_CASE("a body that is cut is the provider's trouble", "[slow]") {
+  const Failure failure = failure_in(ask([](const httplib::Request&, httplib::Response& response) {
+    response.set_content_provider(
+        1000, "application/json", [](std::size_t, std::size_t, httplib::DataSink& sink) {
+          sink.write("{\"choices\":", 11);
+          return false;
+        });
+  }));
   CHECK(failure.kind == FailureKind::overloaded);
 }
 
-TEST_CASE("a wrong content type is named with the beginning of the body") {
+TEST_CASE("a wrong content type is named with the beginning of the body", "[slow]") {
   const Failure failure = failure_in(ask(body_answer("<html>login here</html>", "text/html")));
   CHECK(failure.kind == FailureKind::bad_reply);
   CHECK(contains(failure.message, "text/html"));
   CHECK(contains(failure.message, "login here"));
 }
 
-TEST_CASE("bodies that are no reply are bad replies, each with its reason") {
+TEST_CASE("bodies that are no reply are bad replies, each with its reason", "[slow]") {
   const std::pair<std::string, std::string> cases[] = {
       {"{\"choices\": [", "reply"},
       {R"({"choices":[]})", "choices is empty"},
@@ -243,17 +243,18 @@ TEST_CASE("bodies that are no reply are bad replies, each with its reason") {
   }
 }
 
-TEST_CASE("a refusal is one, whether as a message, a filter or an error") {
-  for (const char* body :
-       {R"({"choices":[{"message":{"content":null,"refusal":"I can't help"},"finish_reason":"stop"}]})",
-        R"({"choices":[{"message":{"content":"par"},"finish_reason":"content_filter"}]})",
-        R"({"error":{"message":"filtered","code":"content_filter"}})"}) {
+TEST_CASE("a refusal is one, whether as a message, a filter or an error", "[slow]") {
+  for (
+      const char* body :
+      {R"({"choices":[{"message":{"content":null,"refusal":"I can't help"},"finish_reason":"stop"}]})",
+       R"({"choices":[{"message":{"content":"par"},"finish_reason":"content_filter"}]})",
+       R"({"error":{"message":"filtered","code":"content_filter"}})"}) {
     CAPTURE(body);
     CHECK(failure_in(ask(body_answer(body))).kind == FailureKind::refused);
   }
 }
 
-TEST_CASE("a reply of two megabytes arrives whole, one beyond the limit is refused") {
+TEST_CASE("a reply of two megabytes arrives whole, one beyond the limit is refused", "[slow]") {
   std::string text(std::size_t{2} << 20, 'x');
   text.replace(1000, 2, "\xC3\xA9");
   CHECK(reply_of(ask(body_answer(chat_reply(text)))).text == text);
@@ -268,19 +269,18 @@ TEST_CASE("a reply of two megabytes arrives whole, one beyond the limit is refus
   CHECK(contains(failure.message, "larger than 100000 bytes"));
 }
 
-TEST_CASE("a redirect is refused and nothing is sent to where it points") {
+TEST_CASE("a redirect is refused and nothing is sent to where it points", "[slow]") {
   FakeServer other(body_answer(chat_reply("stolen")));
   const std::string target = other.url() + "/chat/completions";
-  const Failure failure =
-      failure_in(ask([&](const httplib::Request&, httplib::Response& response) {
-        response.set_redirect(target, 307);
-      }));
+  const Failure failure = failure_in(ask([&](const httplib::Request&, httplib::Response& response) {
+    response.set_redirect(target, 307);
+  }));
   CHECK(failure.kind == FailureKind::bad_request);
   CHECK(contains(failure.message, "redirects"));
   CHECK(other.seen().empty());
 }
 
-TEST_CASE("nobody listening is the provider's trouble") {
+TEST_CASE("nobody listening is the provider's trouble", "[slow]") {
   int port = 0;
   {
     FakeServer gone(body_answer(""));
@@ -291,17 +291,16 @@ TEST_CASE("nobody listening is the provider's trouble") {
   CHECK(failure_in(outcome).kind == FailureKind::overloaded);
 }
 
-TEST_CASE("a server that repeats the key does not bring it into any text") {
+TEST_CASE("a server that repeats the key does not bring it into any text", "[slow]") {
   const std::string key(kKey);
   for (const std::string& body : {chat_reply("your key is " + key + "!"),
                                   std::string(R"({"error":{"message":"bad key )") + key + "\"}}",
                                   "{broken " + key}) {
     for (const int status : {200, 401}) {
-      const Outcome outcome =
-          ask([&](const httplib::Request&, httplib::Response& response) {
-            json_answer(response, body, status);
-            response.set_header("x-request-id", key);
-          });
+      const Outcome outcome = ask([&](const httplib::Request&, httplib::Response& response) {
+        json_answer(response, body, status);
+        response.set_header("x-request-id", key);
+      });
       const Reply* reply = std::get_if<Reply>(&outcome);
       const Failure* failure = std::get_if<Failure>(&outcome);
       const std::string all = reply ? reply->text + reply->request_id + reply->model
@@ -313,17 +312,17 @@ TEST_CASE("a server that repeats the key does not bring it into any text") {
   }
 }
 
-TEST_CASE("a key that streaming splits over two pieces is hidden all the same") {
-  const Outcome outcome = ask(
-      body_answer("data: {\"choices\":[{\"delta\":{\"content\":\"sk-test-01234\"}}]}\n\n"
-                  "data: {\"choices\":[{\"delta\":{\"content\":\"56789abcdef\"},"
-                  "\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
-                  "text/event-stream"),
-      true);
+TEST_CASE("a key that streaming splits over two pieces is hidden all the same", "[slow]") {
+  const Outcome outcome =
+      ask(body_answer("data: {\"choices\":[{\"delta\":{\"content\":\"sk-test-01234\"}}]}\n\n"
+                      "data: {\"choices\":[{\"delta\":{\"content\":\"56789abcdef\"},"
+                      "\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+                      "text/event-stream"),
+          true);
   CHECK(reply_of(outcome).text == "[key]");
 }
 
-TEST_CASE("addresses and keys that would leak are refused before anything is sent") {
+TEST_CASE("addresses and keys that would leak are refused before anything is sent", "[slow]") {
   const auto refused = [](const std::string& url, const std::string& variable) {
     HttpProviderOptions options;
     options.base_url = url;
@@ -348,7 +347,7 @@ TEST_CASE("addresses and keys that would leak are refused before anything is sen
   CHECK_FALSE(contains(torn, "sk-torn"));
 }
 
-TEST_CASE("a proxy gets the whole address, and loopback is asked without one") {
+TEST_CASE("a proxy gets the whole address, and loopback is asked without one", "[slow]") {
   FakeServer proxy(body_answer(chat_reply("through the proxy")));
   HttpProviderOptions options;
   options.base_url = "http://llm.example/v1";
@@ -365,7 +364,7 @@ TEST_CASE("a proxy gets the whole address, and loopback is asked without one") {
   CHECK(reply_of((*provider)->send(small_call())).text == "direct");
 }
 
-TEST_CASE("eight calls at once through one provider each get their own answer") {
+TEST_CASE("eight calls at once through one provider each get their own answer", "[slow]") {
   FakeServer server([](const httplib::Request& request, httplib::Response& response) {
     const auto json = Json::parse(request.body, "request");
     json_answer(response,

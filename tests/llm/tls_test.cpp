@@ -29,8 +29,7 @@ struct Certificate {
                                -1,
                                0);
     X509_set_issuer_name(certificate, name);
-    X509_EXTENSION* extension =
-        X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, host);
+    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, host);
     X509_add_ext(certificate, extension, -1);
     X509_EXTENSION_free(extension);
     X509_sign(certificate, key, EVP_sha256());
@@ -77,7 +76,7 @@ Outcome ask_secure(const Certificate& made, const std::string& ca_file, bool& re
 
 }  // namespace
 
-TEST_CASE("a self-signed certificate is refused before anything is sent") {
+TEST_CASE("a self-signed certificate is refused before anything is sent", "[slow]") {
   const Certificate made("IP:127.0.0.1");
   bool reached = false;
   const Outcome outcome = ask_secure(made, "", reached);
@@ -88,7 +87,7 @@ TEST_CASE("a self-signed certificate is refused before anything is sent") {
   CHECK_FALSE(reached);
 }
 
-TEST_CASE("a certificate that the profile trusts is accepted, for its own host alone") {
+TEST_CASE("a certificate that the profile trusts is accepted, for its own host alone", "[slow]") {
   bool reached = false;
   const Certificate made("IP:127.0.0.1");
   CHECK(reply_of(ask_secure(made, CertificateFile(made.certificate).path(), reached)).text ==
