@@ -88,9 +88,20 @@ void RunFold::see(const LogRow& /*row*/, Resumed& event) {
   stop_requested_.reset();
   for (const AttemptId id : event.lost) {
     if (const auto found = position_.find(id);
-        found != position_.end() && !attempts_[found->second].evidence) {
+        found != position_.end() && attempts_[found->second].in_flight()) {
       attempts_[found->second].lost = true;
+      give_back(attempts_[found->second]);
     }
+  }
+}
+
+void RunFold::give_back(const Attempt& attempt) {
+  if (attempt.proposal.fidelity != Fidelity::search) {
+    return;
+  }
+  --searched_;
+  if (const auto node = nodes_.find(attempt.proposal.node); node != nodes_.end()) {
+    --node->second.attempts;
   }
 }
 
@@ -141,14 +152,13 @@ void RunFold::see(const LogRow& row, Proposed& event) {
 
 void RunFold::see(const LogRow& row, Evaluated& event) {
   const auto found = position_.find(event.evidence.attempt);
-  if (found == position_.end() || attempts_[found->second].evidence) {
-    return;  // unknown or already answered: the engine ignores it too
+  if (found == position_.end() || !attempts_[found->second].in_flight()) {
+    return;  // unknown, lost or already answered: the engine ignores it too
   }
   Attempt& attempt = attempts_[found->second];
   attempt.evidence = std::move(event.evidence);
   attempt.evaluated_at = row.seq;
   attempt.at = elapsed_;
-  attempt.lost = false;
   if (!options_.keep_sections) {
     drop_sections(*attempt.evidence);
   }
@@ -158,11 +168,15 @@ void RunFold::see(const LogRow& row, Evaluated& event) {
 
 void RunFold::settle(Attempt& attempt, std::size_t index) {
   const bool search = attempt.proposal.fidelity == Fidelity::search;
-  answered_ += search ? 1 : 0;
   const Verdict& verdict = attempt.evidence->verdict;
   if (search && !verdict.valid) {
     ++rejections_[{verdict.gate, verdict.failure}];
   }
+  if (!verdict.valid && verdict.failure == FailureClass::infrastructure) {
+    give_back(attempt);
+    return;
+  }
+  answered_ += search ? 1 : 0;
   valid_ += search && verdict.valid ? 1 : 0;
   const auto cost = attempt.log_cost();
   if (!cost) {

@@ -47,7 +47,7 @@ struct NodeRecord {
   std::optional<CandidateId> best;
   std::string reason;           // of its last change
   std::vector<EventSeq> edits;  // its insertion and each change
-  std::int64_t attempts = 0;    // search fidelity
+  std::int64_t attempts = 0;    // as RunFold::searched()
   std::int64_t valid = 0;
   std::optional<double> best_log_cost;  // of its own attempts
 };
@@ -106,7 +106,8 @@ class RunFold {
   const std::map<CandidateId, CandidateRecord>& candidates() const { return candidates_; }
   const std::map<NodeId, NodeRecord>& nodes() const { return nodes_; }
 
-  // Attempts in the sense of budgets: search fidelity only.
+  // Attempts in the sense of budgets: search fidelity only; neither those lost in an interruption
+  // nor those that failed through no fault of the candidate (they are proposed again).
   std::int64_t searched() const { return searched_; }
   std::int64_t valid() const { return valid_; }
   std::int64_t in_flight() const;
@@ -146,6 +147,7 @@ class RunFold {
   void apply(EventSeq seq, Update& update);
   void apply(EventSeq seq, Prune& prune);
   void settle(Attempt& attempt, std::size_t index);
+  void give_back(const Attempt& attempt);  // it does not count after all
   void charge(const Cost& cost);
 
   static constexpr std::size_t kFidelities = 3;

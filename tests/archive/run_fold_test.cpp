@@ -38,7 +38,7 @@ CandidateSource named_axes() {
 TEST_CASE("a fold knows each attempt with its evidence, place and fate") {
   const RunFold fold = fold_of(sample_run());
   REQUIRE(fold.attempts().size() == 8);
-  REQUIRE(fold.searched() == 6);
+  REQUIRE(fold.searched() == 5);  // of six, one was lost and tried again
   REQUIRE(fold.valid() == 4);
   REQUIRE(fold.in_flight() == 0);
   const Attempt& third = *fold.attempt(AttemptId{3});
@@ -65,6 +65,19 @@ TEST_CASE("a fold knows the run's start, end, baselines, cost and rejections") {
   REQUIRE(fold.rejected() == std::map<std::string, std::int64_t>{{"compile_error", 1}});
   REQUIRE(fold.cost().compile == std::chrono::milliseconds(7 * 300));
   REQUIRE(fold.promoted().size() == 1);
+}
+
+TEST_CASE("an attempt that failed through no fault of its own is not counted") {
+  const Proposed again = proposal(2, 1);
+  const RunFold fold = fold_of({insert_node(2, 1, "split_kv"),
+                                proposal(1, 1),
+                                failed(proposal(1, 1), Gate::smoke, FailureClass::infrastructure),
+                                again,
+                                passed(again, -0.1)});
+  REQUIRE(fold.searched() == 1);
+  REQUIRE(fold.nodes().at(NodeId{2}).attempts == 1);
+  REQUIRE(fold.curve("f32").front().searched == 1);
+  REQUIRE(fold.rejected() == std::map<std::string, std::int64_t>{{"infrastructure", 1}});
 }
 
 TEST_CASE("the best-so-far curve falls, and each class has its own") {
@@ -95,7 +108,7 @@ TEST_CASE("edits shape the tree, and pruning takes what hangs below") {
   const NodeRecord& node = fold.nodes().at(NodeId{2});
   REQUIRE(node.best == CandidateId{4});
   REQUIRE(node.priority == 3.0);
-  REQUIRE(node.attempts == 6);
+  REQUIRE(node.attempts == 5);
   REQUIRE(node.valid == 4);
   REQUIRE(*node.best_log_cost == -0.8);
   REQUIRE(node.edits == std::vector<EventSeq>{EventSeq{4}, EventSeq{18}});
