@@ -114,7 +114,7 @@ class SpaceChecker {
 
   void check_restriction(const Suite& suite, const Workload& workload, std::size_t index) {
     const Expr& restriction = part_.restrictions[index];
-    const std::string where = fmt::format("/restrictions/{}: '{}' in suite '{}', workload '{}'",
+    const std::string where = fmt::format("restrictions/{}: '{}' in suite '{}', workload '{}'",
                                           index,
                                           restriction.text(),
                                           suite.name,
@@ -167,7 +167,7 @@ class SpaceChecker {
   }
 
   void report(const std::string& where, const std::string& message) {
-    findings_.add(json_.place() + where, message);
+    findings_.add(json_.place() + where, message);  // the place of a whole file ends with its slash
   }
 
   // Each class that `precision` can name must be declared.
@@ -199,7 +199,7 @@ class SpaceChecker {
           });
     }
     for (const std::string& message : unknown) {
-      report("/precision", fmt::format("'{}' {}", part_.precision->text(), message));
+      report("precision", fmt::format("'{}' {}", part_.precision->text(), message));
     }
   }
 
