@@ -1,6 +1,7 @@
 // Packing a run into one file, and taking such a file in.
 #include "archive/run_pack.h"
 
+#include "archive/comparison_file.h"
 #include "archive/container.h"
 #include "archive/durable_file.h"
 #include "archive/log_state.h"
@@ -51,7 +52,7 @@ class Workplace {
   std::string path_;
 };
 
-// Chain, checkpoints, database and every text.
+// Chain, checkpoints, database, every text, and the comparison where there is one.
 Result<ChainStatus> verify_whole(const std::string& directory) {
   COPPICE_TRY(const ExperimentLog log, ExperimentLog::open(directory, ExperimentLog::Mode::read));
   COPPICE_TRY(const ChainStatus status, log.verify());
@@ -59,6 +60,10 @@ Result<ChainStatus> verify_whole(const std::string& directory) {
     return Error{ErrorCode::corrupt, status.message};
   }
   COPPICE_TRY_VOID(log.verify_content());
+  const auto compared = read_comparison(log);
+  if (!compared.ok()) {
+    return compared.error();
+  }
   return status;
 }
 
@@ -87,11 +92,24 @@ Result<void> check_files(const ContainerManifest& manifest, const std::string& p
   for (const PackedFile& file : manifest.files) {
     names.push_back(file.path);
   }
+  std::erase(names, kComparisonFile);
   std::ranges::sort(names);
   if (names != std::vector<std::string>{std::string(kCheckpointsFile), std::string(kLogFile)}) {
-    return Error{ErrorCode::corrupt, path + ": expected log.sqlite and checkpoints.txt alone"};
+    return Error{ErrorCode::corrupt,
+                 path + ": expected log.sqlite, checkpoints.txt and at most comparison.json"};
   }
   return {};
+}
+
+// Takes the comparison along into the copy of the run; says whether there is one.
+Result<bool> copy_comparison(const std::string& from, const std::string& to) {
+  const std::string name = "/" + std::string(kComparisonFile);
+  if (!exists(from + name)) {
+    return false;
+  }
+  COPPICE_TRY(const std::string bytes, read_file(from + name, 1ULL << 20U));
+  COPPICE_TRY_VOID(replace_file(to + name, bytes));
+  return true;
 }
 
 Error taken(const std::string& directory) {
@@ -112,15 +130,19 @@ Result<PackedRun> pack_run(const RunStore& store, std::string_view run, const st
   const std::string copy = work.path() + "/run";
   COPPICE_TRY(const ExperimentLog log, store.open_run(run, ExperimentLog::Mode::read));
   COPPICE_TRY_VOID(log.snapshot(copy));
+  COPPICE_TRY(const bool compared, copy_comparison(log.directory(), copy));
   COPPICE_TRY(const ChainStatus status, verify_whole(copy));
+  std::vector<std::string> names = {std::string(kCheckpointsFile), std::string(kLogFile)};
+  if (compared) {
+    names.emplace_back(kComparisonFile);
+  }
   Json about = Json::object();
   about.set("v", kPackVersion)
       .set("run", run)
       .set("events", status.events)
       .set("head", status.head.hex())
       .set("sqlite", sqlite_version());
-  COPPICE_TRY_VOID(
-      write_container(path, copy, {std::string(kCheckpointsFile), std::string(kLogFile)}, about));
+  COPPICE_TRY_VOID(write_container(path, copy, names, about));
   return packed_run(about, path);
 }
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -120,6 +121,11 @@ Result<RunStore> RunStore::open(const std::string& directory, Access access) {
     COPPICE_TRY_VOID(sync_directory(directory));
   }
   COPPICE_TRY_VOID(check_format(format));
+  // Said now, not after a minute of timing baselines.
+  const std::string runs = directory + "/runs";
+  if (access == Access::create && ::access(runs.c_str(), W_OK) != 0) {
+    return system_error(runs, "write", errno);
+  }
   return RunStore(directory);
 }
 

@@ -73,6 +73,7 @@ struct Parsed {
 Result<Parsed> parse_command_line(const std::vector<std::string>& words);
 std::string help_of(const Command& command);
 std::string program_help();
+std::string version_text();  // "coppice 0.1.0 (decides as version 1)"
 
 // The whole program: parses, runs, prints the error, returns the exit status.
 int run_program(const std::vector<std::string>& words, Console& console);

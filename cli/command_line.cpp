@@ -1,5 +1,6 @@
 // Reads the command line with CLI11; refuses what a command does not know.
 #include "cli/command.h"
+#include "search/engine.h"
 
 #include <CLI/CLI.hpp>
 
@@ -207,7 +208,11 @@ Result<Parsed> parse_command_line(const std::vector<std::string>& words) {
     parsed.help = program_help();
     return parsed;
   }
-  if (words[0].rfind("-", 0) == 0 && words[0] != "--version") {
+  if (words[0] == "--version") {
+    parsed.help = version_text();
+    return parsed;
+  }
+  if (words[0].rfind("-", 0) == 0) {
     return usage("expected a command before '" + words[0] + "'; try coppice --help");
   }
   const auto [command, used] = find_command(words);
@@ -223,6 +228,11 @@ Result<Parsed> parse_command_line(const std::vector<std::string>& words) {
   COPPICE_TRY(parsed.arguments, parse_words(*command, rest));
   parsed.command = command;
   return parsed;
+}
+
+std::string version_text() {
+  return "coppice " COPPICE_VERSION " (decides as version " +
+         std::to_string(search::kDecisionVersion) + ")\n";
 }
 
 std::string help_of(const Command& command) {

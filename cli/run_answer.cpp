@@ -1,15 +1,12 @@
 // Says what a run came to.
 #include "cli/run_answer.h"
 
-#include "cli/text_file.h"
 #include "cli/words.h"
 
 #include <cmath>
 
 namespace coppice::cli {
 namespace {
-
-constexpr const char* kComparison = "/comparison.json";
 
 const Against* find(const std::vector<Against>& against, std::string_view strategy) {
   for (const Against& item : against) {
@@ -143,6 +140,9 @@ Against against_by_baseline(const RunReader& run, const RunReader& other) {
   Against out;
   out.strategy = std::string(search::to_text(other.material().config.search.strategy));
   out.run = other.name();
+  if (const Result<Digest> head = archive::head_of(other.log()); head.ok()) {
+    out.head = *head;
+  }
   out.basis = "baseline";
   const archive::Attempt* mine = run.best();
   const archive::Attempt* theirs = other.best();
@@ -150,43 +150,6 @@ Against against_by_baseline(const RunReader& run, const RunReader& other) {
     out.ratio = std::exp(*theirs->log_cost() - *mine->log_cost());
   }
   return out;
-}
-
-Result<std::vector<Against>> read_comparison(const std::string& directory) {
-  const std::string path = directory + kComparison;
-  const Result<std::string> text = read_text_file(path);
-  if (!text.ok() && text.error().code == ErrorCode::missing) {
-    return std::vector<Against>();
-  }
-  COPPICE_TRY(const std::string found, text);
-  COPPICE_TRY(const Json json, Json::parse(found, path));
-  COPPICE_TRY(const JsonReader list, json.reader(path).at("compared"));
-  COPPICE_TRY(const auto items, list.items());
-  std::vector<Against> out;
-  for (const JsonReader& item : items) {
-    Against against;
-    COPPICE_TRY(against.strategy, item.text_or("strategy", ""));
-    COPPICE_TRY(against.run, item.text_or("run", ""));
-    COPPICE_TRY(against.basis, item.text_or("basis", ""));
-    if (const auto ratio = item.find("ratio")) {
-      COPPICE_TRY(const double number, ratio->real());
-      against.ratio = number;
-    }
-    out.push_back(std::move(against));
-  }
-  return out;
-}
-
-Result<void> write_comparison(const std::string& directory, const std::vector<Against>& against) {
-  Json out = Json::object();
-  out.set("schema", 1);
-  out.set("compared", Json::array_of(against, [](const Against& item) {
-            Json json = Json::object();
-            json.set("strategy", item.strategy).set("run", item.run).set("basis", item.basis);
-            json.set("ratio", number_or_null(item.ratio));
-            return json;
-          }));
-  return write_text_file(directory + kComparison, out.pretty() + "\n");
 }
 
 }  // namespace coppice::cli

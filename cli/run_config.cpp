@@ -58,6 +58,18 @@ Result<double> read_amount(const JsonReader& json) {
   return amount;
 }
 
+// An option that this version can't serve: only its default is accepted, so that nobody believes in
+// an effect that is not there.
+Result<void> read_fixed(const JsonReader& json, std::string_view key, bool only, const char* why) {
+  if (const auto member = json.find(key)) {
+    COPPICE_TRY(const bool value, member->boolean());
+    if (value != only) {
+      return member->error(std::string(only ? "true (" : "false (") + why + ")");
+    }
+  }
+  return {};
+}
+
 Result<search::Budget> read_budget(const JsonReader& json) {
   COPPICE_TRY_VOID(json.only_keys({"attempts", "seconds", "money"}));
   search::Budget budget;
@@ -70,9 +82,13 @@ Result<search::Budget> read_budget(const JsonReader& json) {
   }
   if (const auto member = json.find("money")) {
     COPPICE_TRY(budget.money, read_amount(*member));
+    if (budget.money != 0.0) {
+      return member->error(
+          "0 (this version searches without a language model, so nothing is paid)");
+    }
   }
-  if (budget.attempts == 0 && budget.seconds.count() == 0 && budget.money == 0.0) {
-    return json.complain("a budget needs attempts, seconds or money; all are 0");
+  if (budget.attempts == 0 && budget.seconds.count() == 0) {
+    return json.complain("a budget needs attempts or seconds; both are 0");
   }
   return budget;
 }
@@ -82,7 +98,7 @@ Result<void> read_switches(const JsonReader& json, search::SearchOptions& option
   COPPICE_TRY_VOID(read_bool(json, "world_model", options.world_model));
   COPPICE_TRY_VOID(read_bool(json, "frontier", options.frontier));
   COPPICE_TRY_VOID(read_bool(json, "evolution", options.evolution));
-  COPPICE_TRY_VOID(read_bool(json, "memory", options.memory));
+  COPPICE_TRY_VOID(read_fixed(json, "memory", true, "this version has no such part to turn off"));
   return read_bool(json, "tree", options.tree);
 }
 
@@ -153,7 +169,7 @@ Json write_search(const search::SearchOptions& options, Json out) {
   budget.set("money", options.budget.money);
   Json switches = Json::object();
   switches.set("world_model", options.world_model).set("frontier", options.frontier);
-  switches.set("evolution", options.evolution).set("memory", options.memory);
+  switches.set("evolution", options.evolution).set("memory", true);
   switches.set("tree", options.tree);
   out.set("strategy", search::to_text(options.strategy));
   out.set("budget", std::move(budget));
@@ -195,7 +211,8 @@ Result<RunConfig> run_config(const JsonReader& json) {
     COPPICE_TRY(const JsonReader llm, json.at("llm"));
     return llm.error("\"off\" (this version searches without a language model)");
   }
-  COPPICE_TRY_VOID(read_bool(json, "warm_start", config.warm_start));
+  COPPICE_TRY_VOID(
+      read_fixed(json, "warm_start", false, "this version begins every search from nothing"));
   return config;
 }
 
@@ -220,7 +237,7 @@ Json to_json(const RunConfig& config) {
   out.set("devices", config.devices).set("lane_threads", config.lane_threads);
   out.set("compile_jobs", config.compile_jobs).set("isolation", config.isolation);
   out.set("launcher", Json::array_of(config.launcher, same));
-  out.set("llm", config.llm).set("warm_start", config.warm_start);
+  out.set("llm", config.llm).set("warm_start", false);
   out.set("seed_kernels", Json::array_of(config.seed_kernels, same));
   return out;
 }

@@ -31,7 +31,6 @@ struct RunConfig {
   std::string isolation = "best";     // least level demanded of the candidate's process
   std::vector<std::string> launcher;  // in front of the device agent's command line
   std::string llm = "off";
-  bool warm_start = false;  // begin with what earlier runs of the archive learned about this op
   std::vector<std::string> seed_kernels;  // folders of the user's own kernels
 };
 

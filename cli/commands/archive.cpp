@@ -1,5 +1,6 @@
 // `coppice archive`: hand a run to somebody else as one file, verify its log, write its lineage as
 // git.
+#include "archive/comparison_file.h"
 #include "archive/git_archive.h"
 #include "archive/run_pack.h"
 #include "cli/commands.h"
@@ -24,6 +25,12 @@ Result<int> verify(const Arguments& arguments, Console& console) {
     if (const auto content = log.verify_content(); !content.ok()) {
       status.ok = false;
       status.message = content.error().message;
+    }
+  }
+  if (status.ok) {
+    if (const auto compared = archive::read_comparison(log); !compared.ok()) {
+      status.ok = false;
+      status.message = compared.error().message;
     }
   }
   if (arguments.has("--json")) {

@@ -11,7 +11,7 @@ Result<int> best_body(const Arguments& arguments, Console& console) {
   const archive::Attempt* best = run.fold().best(precision);
   if (best == nullptr) {
     if (arguments.has("--json")) {
-      COPPICE_TRY(const auto against, read_comparison(run.log().directory()));
+      COPPICE_TRY(const auto against, archive::read_comparison(run.log()));
       console.answer(run_answer(run, against).dump());
     }
     console.say("run " + run.name() + " has no valid candidate of class " + precision);
@@ -26,7 +26,7 @@ Result<int> best_body(const Arguments& arguments, Console& console) {
     console.answer(to_json(candidate.plan).pretty());
     return 0;
   }
-  COPPICE_TRY(const auto against, read_comparison(run.log().directory()));
+  COPPICE_TRY(const auto against, archive::read_comparison(run.log()));
   console.answer(arguments.has("--json") ? run_answer(run, against).dump()
                                          : run_summary_text(run, against));
   return 0;

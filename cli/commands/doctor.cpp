@@ -3,8 +3,12 @@
 #include "cli/host_target.h"
 #include "cli/machine_probe.h"
 #include "cli/words.h"
+#include "evaluators/cpu/machine.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace coppice::cli {
 namespace {
@@ -31,6 +35,17 @@ std::string line_of(const Piece& piece, const Console& console) {
   return text;
 }
 
+// Measured now, on all cores and on one; other work on the machine lowers it.
+std::string ceilings_text(const evaluators::cpu::Ceilings& ceilings) {
+  return fmt::format(
+      "measured now: reads {:.1f} GB/s from memory ({:.1f} with one core), multiplies and adds "
+      "{:.0f} GFLOP/s in f32, {:.0f} in f64",
+      ceilings.read_all / 1e9,
+      ceilings.read_one / 1e9,
+      ceilings.f32_fma / 1e9,
+      ceilings.f64_fma / 1e9);
+}
+
 Result<int> doctor_body(const Arguments& arguments, Console& console) {
   const Places places = Places::standard();
   COPPICE_TRY(const Target host, host_target(places));
@@ -38,9 +53,21 @@ Result<int> doctor_body(const Arguments& arguments, Console& console) {
       probe_machine(places, arguments.text("--archive", "coppice-archive"));
   const bool able = std::ranges::all_of(
       pieces, [](const Piece& piece) { return piece.present || !piece.needed; });
+  std::optional<evaluators::cpu::Ceilings> ceilings;
+  if (!arguments.has("--quick")) {
+    console.show_progress("measuring what this machine can read and compute");
+    ceilings = evaluators::cpu::measure_ceilings(evaluators::cpu::look_at_machine());
+    console.clear_progress();
+  }
   if (arguments.has("--json")) {
     Json out = Json::object();
     out.set("schema", 1).set("able", able).set("cpu", cpu_model());
+    if (ceilings) {
+      Json measured = Json::object();
+      measured.set("read_all", ceilings->read_all).set("read_one", ceilings->read_one);
+      measured.set("f32_fma", ceilings->f32_fma).set("f64_fma", ceilings->f64_fma);
+      out.set("ceilings", std::move(measured));  // bytes and operations a second
+    }
     out.set("target", coppice::to_json(host));
     out.set("pieces", Json::array_of(pieces, [](const Piece& piece) { return to_json(piece); }));
     console.answer(out.dump());
@@ -51,6 +78,9 @@ Result<int> doctor_body(const Arguments& arguments, Console& console) {
     features += " " + feature;
   }
   console.answer(console.bold(cpu_model()) + ", target " + host.name + ":" + features);
+  if (ceilings) {
+    console.answer(ceilings_text(*ceilings));
+  }
   for (const Piece& piece : pieces) {
     console.answer(line_of(piece, console));
   }
@@ -65,6 +95,7 @@ Command doctor_command() {
   command.name = "doctor";
   command.summary = "what is there, and what each missing piece costs";
   command.example = "coppice doctor";
+  command.options = {{"--quick", "", "leave out the second of measuring this machine", "", false}};
   command.body = doctor_body;
   return command;
 }

@@ -28,7 +28,7 @@ Result<int> report_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const ArchiveFolder folder, ArchiveFolder::of(arguments));
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   const std::string directory = run.log().directory();
-  COPPICE_TRY(const auto against, read_comparison(directory));
+  COPPICE_TRY(const auto against, archive::read_comparison(run.log()));
   const std::vector<RunReader> compared = compared_runs(folder, against, console);
   TbbExecutor executor;
   const Result<search::Engine> engine = replayed_engine(run, executor);

@@ -1,4 +1,5 @@
 // `coppice resume`: goes on with a run that was interrupted or killed.
+#include "archive/run_fold.h"
 #include "cli/commands.h"
 #include "cli/interrupts.h"
 #include "cli/make_evaluator.h"
@@ -14,6 +15,16 @@ Result<int> resume_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const std::string name, folder.find(arguments.text("RUN")));
   COPPICE_TRY(archive::ExperimentLog log,
               folder.store().open_run(name, archive::ExperimentLog::Mode::append));
+  archive::RunFold fold;
+  const auto folded = fold.catch_up(log);
+  if (!folded.ok()) {
+    return folded.error().within("run " + name);
+  }
+  if (fold.stopped()) {  // known at once, without deciding everything again
+    return Error{
+        ErrorCode::usage,
+        "run " + name + " has ended (" + fold.stopped()->message + "); there is nothing to resume"};
+  }
   COPPICE_TRY(const RunMaterial material, recall(log).within("run " + name));
   COPPICE_TRY(const auto evaluator, make_evaluator(material));
   const SteadyClock clock;

@@ -113,7 +113,7 @@ Result<std::vector<Against>> run_others(const RunMaterial& material,
   world.console.show_progress("timing the winners in turn");
   std::vector<Against> against = retime_winners(mine, others, world.evaluator, std::stop_token());
   world.console.clear_progress();
-  COPPICE_TRY_VOID(write_comparison(store.directory_of(first.run), against));
+  COPPICE_TRY_VOID(archive::write_comparison(mine.log(), against));
   return against;
 }
 

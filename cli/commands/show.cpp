@@ -133,7 +133,7 @@ Result<int> show_body(const Arguments& arguments, Console& console) {
     }
     return 0;
   }
-  COPPICE_TRY(const auto against, read_comparison(run.log().directory()));
+  COPPICE_TRY(const auto against, archive::read_comparison(run.log()));
   console.answer(arguments.has("--json") ? run_answer(run, against).dump()
                                          : run_text(run, against));
   return 0;

@@ -1,4 +1,5 @@
 // Every command that looks at a run: stdout, stderr and exit status apart, and bad input.
+#include "archive/comparison_file.h"
 #include "cli/command.h"
 #include "tests/cli/fake_run.h"
 #include "tests/support/text.h"
@@ -221,11 +222,57 @@ TEST_CASE("a folder that is no archive is said to be none") {
 }
 
 TEST_CASE("doctor answers on stdout and in JSON") {
-  const Said said = say({"doctor"});
+  const Said said = say({"doctor", "--quick"});
   CHECK(contains(said.out, "host compiler"));
   CHECK(contains(said.out, "CUDA driver"));
-  const Said json = say({"doctor", "--json"});
+  CHECK_FALSE(contains(said.out, "measured now"));
+  const Said json = say({"doctor", "--quick", "--json"});
   const auto parsed = Json::parse(json.out, "doctor");
   REQUIRE(parsed.ok());
   CHECK(parsed->reader("doctor").at("pieces")->items()->size() > 5);
+}
+
+TEST_CASE("doctor measures what the machine can read and compute") {
+  const Said json = say({"doctor", "--json"});
+  const auto parsed = Json::parse(json.out, "doctor");
+  REQUIRE(parsed.ok());
+  const auto ceilings = parsed->reader("doctor").at("ceilings");
+  REQUIRE(ceilings.ok());
+  CHECK(ceilings->at("read_all")->real().value() > 1e8);
+  CHECK(ceilings->at("f32_fma")->real().value() > 1e8);
+}
+
+TEST_CASE("--version names the program's version and that of its decisions") {
+  const Said said = say({"--version"});
+  CHECK(said.status == 0);
+  CHECK(said.err.empty());
+  CHECK(said.out.rfind("coppice 0.", 0) == 0);
+  CHECK(contains(said.out, "(decides as version "));
+}
+
+TEST_CASE("a comparison is shown, goes along into a packed run, and shows when it was changed") {
+  FakeWorld fake(10);
+  const std::string run = fake.run();
+  const std::string archive = fake.folder / "archive";
+  {
+    const auto log = fake.store().open_run(run, archive::ExperimentLog::Mode::read);
+    REQUIRE(log.ok());
+    REQUIRE(archive::write_comparison(*log, {{"random", "tiny-x", 1.25, "paired", Digest{}}}).ok());
+  }
+  CHECK(contains(say({"show", run, "--archive", archive}).out, "1.25x the winner of random"));
+  const std::string file = fake.folder / "run.coppice";
+  REQUIRE(say({"archive", "pack", run, "--output", file, "--archive", archive}).status == 0);
+  const std::string other = fake.folder / "other";
+  REQUIRE(say({"archive", "unpack", file, "--archive", other}).status == 0);
+  const Said best = say({"best", run, "--json", "--archive", other});
+  CHECK(contains(best.out, "\"over_random\":1.25"));
+  const std::string path = fake.store().directory_of(run) + "/comparison.json";
+  std::string text = read(path);
+  write(path, text.replace(text.find("1.25"), 4, "9.25"));
+  const Said verified = say({"archive", "verify", run, "--archive", archive});
+  CHECK(verified.status == 1);
+  CHECK(contains(verified.out, "comparison.json"));
+  const Said shown = say({"show", run, "--archive", archive});
+  CHECK(shown.status == 3);
+  CHECK(contains(shown.err, "digest"));
 }
