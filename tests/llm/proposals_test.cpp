@@ -1,0 +1,136 @@
+// Proposals about the tree: sound ones pass, each unsound one is refused alone with its reason.
+#include "llm/proposals.h"
+
+#include "tests/support/catch.h"
+#include "tests/support/text.h"
+
+namespace coppice::llm {
+namespace {
+
+ProposalScope scope() {
+  ProposalScope out;
+  out.nodes = {{{1}, {0}, NodeKind::root, NodeState::open, ""},
+               {{2}, {1}, NodeKind::template_root, NodeState::open, "flash"},
+               {{3}, {2}, NodeKind::structural, NodeState::open, "flash"},
+               {{4}, {2}, NodeKind::structural, NodeState::pruned, "flash"},
+               {{5}, {3}, NodeKind::idea, NodeState::open, "flash"}};
+  out.next = {6};
+  out.most_inserts = 2;
+  out.axes = {{"tile", {Value{std::int64_t{32}}, Value{std::int64_t{64}}}}};
+  return out;
+}
+
+Proposals read(const std::string& text) {
+  auto out = read_proposals(text, scope());
+  REQUIRE(out.ok());
+  return std::move(out).value();
+}
+
+// The reason why the only edit is refused.
+std::string reason(const std::string& edit) {
+  const Proposals out = read("{\"edits\": [" + edit + "]}");
+  CHECK(out.edits.empty());
+  return out.refused.empty() ? "" : out.refused[0].reason;
+}
+
+}  // namespace
+
+TEST_CASE("sound edits become edits of the tree, refs stand for new nodes") {
+  const Proposals out = read(
+      R"(Sure: {"edits": [
+        {"op": "insert", "parent": 3, "title": "stage by rows", "text": "copy rows", "priority": 0.2,
+         "reason": "long runs", "ref": "a"},
+        {"op": "insert", "parent": "a", "title": "two deep", "reason": "hide latency"},
+        {"op": "update", "node": 3, "priority": 0.5, "reason": "it gained"},
+        {"op": "prune", "node": 5, "reason": "tried"}],
+        "priors": [{"axis": "tile", "level": 64, "gain": 0.1, "confidence": 0.7}]} done.)");
+  CHECK(out.refused.empty());
+  REQUIRE(out.edits.size() == 4);
+  const auto& first = std::get<Insert>(out.edits[0]);
+  CHECK(first.node == NodeId{6});
+  CHECK(first.template_name == "flash");
+  CHECK(first.kind == NodeKind::idea);
+  CHECK(std::get<Insert>(out.edits[1]).parent == NodeId{6});
+  CHECK(std::get<Update>(out.edits[2]).priority == 0.5);
+  CHECK(std::get<Prune>(out.edits[3]).node == NodeId{5});
+  REQUIRE(out.priors.size() == 1);
+  CHECK(out.priors[0].gain == 0.1);
+}
+
+TEST_CASE("each unsound edit is refused with its own reason") {
+  CHECK(contains(reason(R"({"op": "prune", "node": 99, "reason": "r"})"), "no such node"));
+  CHECK(contains(reason(R"({"op": "prune", "node": 5})"), "needs a reason"));
+  CHECK(contains(reason(R"({"op": "prune", "node": 1, "reason": "r"})"), "root"));
+  CHECK(contains(reason(R"({"op": "prune", "node": 2, "reason": "r"})"), "root"));
+  CHECK(contains(reason(R"({"op": "prune", "node": 4, "reason": "r"})"), "pruned already"));
+  CHECK(
+      contains(reason(R"({"op": "update", "node": 4, "state": "open", "reason": "r"})"), "pruned"));
+  CHECK(contains(reason(R"({"op": "update", "node": 3, "reason": "r"})"), "changes nothing"));
+  CHECK(contains(reason(R"({"op": "update", "node": 3, "state": "pruned", "reason": "r"})"),
+                 "state"));
+  CHECK(
+      contains(reason(R"({"op": "update", "node": 3, "priority": -1, "reason": "r"})"), "from 0"));
+  CHECK(contains(reason(R"({"op": "update", "node": 3, "priority": "nan", "reason": "r"})"),
+                 "from 0"));
+  CHECK(
+      contains(reason(R"({"op": "insert", "parent": 4, "title": "t", "reason": "r"})"), "pruned"));
+  CHECK(contains(reason(R"({"op": "insert", "parent": 3, "reason": "r"})"), "title"));
+  CHECK(contains(reason(R"({"op": "insert", "parent": "b", "title": "t", "reason": "r"})"),
+                 "no such node"));
+  CHECK(contains(reason(R"({"op": "graft", "reason": "r"})"), "op: expected"));
+  CHECK(contains(reason("3"), "object"));
+}
+
+TEST_CASE("an insert can't be its own ancestor, nor hang under one that comes later") {
+  CHECK(contains(
+      reason(R"({"op": "insert", "parent": "a", "ref": "a", "title": "t", "reason": "r"})"),
+      "no such node"));
+  CHECK(contains(reason(R"({"op": "insert", "parent": 6, "title": "t", "reason": "r"})"),
+                 "no such node"));
+}
+
+TEST_CASE("no edit can name a measured field") {
+  for (const char* field : {"best", "log_cost", "speedup", "attempts", "valid", "evidence"}) {
+    CAPTURE(field);
+    CHECK(contains(reason(std::string(R"({"op": "update", "node": 3, "priority": 1, ")") + field +
+                          R"(": 1, "reason": "r"})"),
+                   "measured"));
+  }
+  CHECK(contains(read(R"({"performance": {}})").refused.at(0).reason, "measured"));
+}
+
+TEST_CASE("what lies below a pruned node is gone for later edits, and inserts are bounded") {
+  const Proposals out = read(
+      R"({"edits": [{"op": "prune", "node": 3, "reason": "r"},
+                    {"op": "update", "node": 5, "priority": 1, "reason": "r"},
+                    {"op": "insert", "parent": 2, "title": "a", "reason": "r"},
+                    {"op": "insert", "parent": 2, "title": "b", "reason": "r"},
+                    {"op": "insert", "parent": 2, "title": "c", "reason": "r"}]})");
+  CHECK(out.edits.size() == 3);
+  REQUIRE(out.refused.size() == 2);
+  CHECK(out.refused[0].part == "edits[1]");
+  CHECK(contains(out.refused[1].reason, "only 2 nodes"));
+}
+
+TEST_CASE("priors speak of levels that exist, in numbers within reason") {
+  const auto prior = [](const std::string& text) {
+    const Proposals out = read("{\"priors\": [" + text + "]}");
+    CHECK(out.priors.empty());
+    return out.refused.at(0).reason;
+  };
+  CHECK(
+      contains(prior(R"({"axis": "tiles", "level": 64, "gain": 1, "confidence": 1})"), "no axis"));
+  CHECK(contains(prior(R"({"axis": "tile", "level": 65, "gain": 1, "confidence": 1})"), "level"));
+  CHECK(contains(prior(R"({"axis": "tile", "level": 64, "gain": 1e9, "confidence": 1})"), "gain"));
+  CHECK(contains(prior(R"({"axis": "tile", "level": 64, "gain": 1, "confidence": 2})"),
+                 "confidence"));
+  CHECK(contains(prior(R"({"axis": "tile", "level": 64})"), "gain is missing"));
+}
+
+TEST_CASE("a text without an object is an error, and the schema itself is sound JSON") {
+  CHECK_FALSE(read_proposals("no idea", scope()).ok());
+  CHECK_FALSE(read_proposals("{\"edits\": [", scope()).ok());
+  CHECK(Json::parse(proposals_schema(), "schema").ok());
+}
+
+}  // namespace coppice::llm
