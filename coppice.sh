@@ -23,7 +23,7 @@ die() {
 
 # What the build needs, by the names of Debian 12, Debian 13 and Ubuntu 24.04.
 packages=(g++ cmake ninja-build pkgconf
-  nlohmann-json3-dev libfmt-dev libssl-dev libsqlite3-dev libtbb-dev libeigen3-dev libgit2-dev
+  nlohmann-json3-dev libfmt-dev libssl-dev libsqlite3-dev libtbb-dev libgit2-dev
   libseccomp-dev libzstd-dev zlib1g-dev libcli11-dev libcurl4-openssl-dev node-d3)
 # Opponents that kernels are timed against.
 packages+=(libopenblas-dev libdnnl-dev)

@@ -12,8 +12,6 @@ target_compile_options(coppice_flags INTERFACE
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   # Decision arithmetic must be the same everywhere: never contract a*b+c behind our back.
   -ffp-contract=off)
-target_compile_definitions(coppice_flags INTERFACE
-  EIGEN_DONT_VECTORIZE EIGEN_DONT_PARALLELIZE EIGEN_MPL2_ONLY)
 target_include_directories(coppice_flags INTERFACE ${CMAKE_SOURCE_DIR})
 
 function(coppice_module name)
