@@ -121,14 +121,20 @@ Result<int> run_body(const Arguments& arguments, Console& console) {
   const Places places = Places::standard();
   COPPICE_TRY(const RunConfig config, configure(arguments, places));
   COPPICE_TRY(const RunMaterial material, gather(config, places));
-  COPPICE_TRY(const archive::RunStore store,
-              archive::RunStore::open(arguments.text("--archive", kDefaultArchive),
-                                      archive::RunStore::Access::create));
+  const std::string folder = arguments.text("--archive", kDefaultArchive);
+  const auto known = archive::RunStore::open(folder, archive::RunStore::Access::read);
+  if (known.ok() || known.error().code != ErrorCode::missing) {
+    // One that takes no run is said before anything is compiled or timed.
+    COPPICE_TRY_VOID(archive::RunStore::open(folder, archive::RunStore::Access::create));
+  }
   for (const LeftOut& left : material.templates.left_out) {
     console.say("template " + left.template_name + " is left out: " + left.reason);
   }
   World world;
   COPPICE_TRY(world.evaluator, make_evaluator(material));
+  // Not before: a machine that can't evaluate gets no archive.
+  COPPICE_TRY(const archive::RunStore store,
+              archive::RunStore::open(folder, archive::RunStore::Access::create));
   const SessionWorld session{*world.evaluator,
                              world.clock,
                              world.executor,

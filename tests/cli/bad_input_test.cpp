@@ -189,6 +189,7 @@ TEST_CASE("without a compiler a run says what to install, and looking and replay
   const std::string path = std::getenv("PATH");
   ::setenv("PATH", (fake.folder / "empty").c_str(), 1);
   const Said said = say({"run", fake.folder / "tiny.json", "--archive", fake.folder / "archive"});
+  const Said first = say({"run", fake.folder / "tiny.json", "--archive", fake.folder / "new"});
   const Said doctor = say({"doctor", "--quick"});
   const Said replayed = say({"replay", run, "--archive", fake.folder / "archive"});
   ::setenv("PATH", path.c_str(), 1);
@@ -196,6 +197,9 @@ TEST_CASE("without a compiler a run says what to install, and looking and replay
   CHECK(said.out.empty());
   CHECK(contains(said.err, "no C++ compiler found (looked for g++, clang++, c++ in PATH)"));
   CHECK(contains(said.err, "install g++"));
+  CHECK(first.status == 3);
+  CHECK(first.err == said.err);
+  CHECK_FALSE(std::filesystem::exists(fake.folder / "new"));
   CHECK(doctor.status == 3);
   CHECK(contains(doctor.out, "coppice can't run here yet"));
   CHECK(replayed.status == 0);
