@@ -10,7 +10,8 @@
 namespace coppice::cli {
 
 // template,axis,kind,level,state,attempts,valid,best_log_cost,best_speedup,expected_gain
-std::string frontier_csv(const std::vector<search::FrontierEntry>& entries);
-Json frontier_json(const std::vector<search::FrontierEntry>& entries);
+// There is a speed-up only against a baseline.
+std::string frontier_csv(const std::vector<search::FrontierEntry>& entries, bool against_baseline);
+Json frontier_json(const std::vector<search::FrontierEntry>& entries, bool against_baseline);
 
 }  // namespace coppice::cli

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 namespace coppice::cli {
 namespace {
@@ -28,14 +27,17 @@ std::string what_of(const Proposed& proposal) {
 }  // namespace
 
 void Progress::proposed(const Proposed& proposal, const search::EngineView& view) {
-  trying_[proposal.attempt] = what_of(proposal);
+  trying_[proposal.attempt] = proposal;
   draw(view);
 }
 
 void Progress::evaluated(const Evidence& evidence, const search::EngineView& view) {
   const auto found = trying_.find(evidence.attempt);
-  const std::string what = found == trying_.end() ? std::string() : found->second;
-  trying_.erase(evidence.attempt);
+  const std::string what = found == trying_.end() ? std::string() : what_of(found->second);
+  if (found != trying_.end()) {
+    disagreement_.take(found->second, evidence);
+    trying_.erase(found);
+  }
   const Verdict& verdict = evidence.verdict;
   std::string line = fmt::format("{}#{:<4} {}", options_.prefix, evidence.attempt.value, what);
   if (!verdict.valid) {
@@ -44,8 +46,7 @@ void Progress::evaluated(const Evidence& evidence, const search::EngineView& vie
       line += ": " + verdict.message.substr(0, verdict.message.find('\n'));
     }
   } else if (evidence.performance) {
-    const double speed = std::exp(-evidence.performance->log_cost);
-    line += ": " + speed_text(speed);
+    line += ": " + cost_text(evidence.performance->log_cost, options_.against_baseline);
     const bool better = view.best && view.best_log_cost < best_log_cost_ - 1e-12;
     if (view.best && (better || !any_best_)) {
       best_log_cost_ = view.best_log_cost;
@@ -55,6 +56,10 @@ void Progress::evaluated(const Evidence& evidence, const search::EngineView& vie
   }
   if (!console_.live()) {
     console_.say(line);
+  }
+  if (const auto finding = disagreement_.finding(); finding && !told_disagreement_) {
+    told_disagreement_ = true;
+    console_.say(options_.prefix + *finding);
   }
   draw(view);
 }
@@ -91,11 +96,11 @@ void Progress::draw(const search::EngineView& view) {
   std::string line =
       fmt::format("{}{} attempts, {} valid", options_.prefix, view.attempts, view.valid);
   if (view.best) {
-    line += ", best " + speed_text(std::exp(-view.best_log_cost));
+    line += ", best " + cost_text(view.best_log_cost, options_.against_baseline);
   }
   line += eta(view);
   if (!trying_.empty()) {
-    line += "; " + trying_.begin()->second;
+    line += "; " + what_of(trying_.begin()->second);
   }
   console_.show_progress(line);
 }

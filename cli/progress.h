@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/console.h"
+#include "cli/disagreement.h"
 #include "cli/run_loop.h"
 
 #include <map>
@@ -11,14 +12,18 @@ namespace coppice::cli {
 
 struct ProgressOptions {
   search::Budget budget;
-  std::string prefix;  // in front of each line: the strategy, when several are compared
+  std::string prefix;            // in front of each line: the strategy, when several are compared
+  bool against_baseline = true;  // else a cost is a time
 };
 
 // Used by the run's main thread.
 class Progress final : public RunObserver {
  public:
-  Progress(Console& console, const Clock& clock, ProgressOptions options)
-      : console_(console), clock_(clock), options_(std::move(options)) {}
+  Progress(Console& console, const Clock& clock, ProgressOptions options, Disagreement disagreement)
+      : console_(console),
+        clock_(clock),
+        options_(std::move(options)),
+        disagreement_(std::move(disagreement)) {}
 
   void proposed(const Proposed& proposal, const search::EngineView& view) override;
   void evaluated(const Evidence& evidence, const search::EngineView& view) override;
@@ -31,7 +36,9 @@ class Progress final : public RunObserver {
   Console& console_;
   const Clock& clock_;
   const ProgressOptions options_;
-  std::map<AttemptId, std::string> trying_;  // in flight: "axis_step: split_kv"
+  Disagreement disagreement_;
+  bool told_disagreement_ = false;
+  std::map<AttemptId, Proposed> trying_;  // in flight
   Nanoseconds elapsed_{};
   Nanoseconds drawn_{};
   double best_log_cost_ = 0.0;

@@ -13,7 +13,27 @@ Json maybe(const std::optional<double>& number) {
   return number ? Json(*number) : Json();
 }
 
+// Speeds are told against the frozen baseline; where there is none, against the best template
+// default.
+struct Yardstick {
+  std::string name;  // empty: what the baselines are called
+  double log_cost = 0.0;
+
+  Json speed(const std::optional<double>& cost) const {
+    return cost ? Json(std::exp(log_cost - *cost)) : Json();
+  }
+};
+
+Yardstick yardstick_of(const RunReader& run) {
+  const archive::Attempt* first = run.best_default();
+  if (run.against_baseline() || first == nullptr) {
+    return {};
+  }
+  return {"the best template default", *first->log_cost()};
+}
+
 Json attempts_of(const RunReader& run) {
+  const Yardstick yardstick = yardstick_of(run);
   Json out = Json::array();
   for (const archive::Attempt& attempt : run.fold().attempts()) {
     if (attempt.proposal.fidelity != Fidelity::search || !attempt.evidence) {
@@ -22,16 +42,14 @@ Json attempts_of(const RunReader& run) {
     const Proposed& proposal = attempt.proposal;
     const Verdict& verdict = attempt.evidence->verdict;
     const bool headline = attempt.evidence->precision == run.headline();
-    const auto speed = attempt.log_cost() && headline
-                           ? std::optional<double>(std::exp(-*attempt.log_cost()))
-                           : std::nullopt;
+    const auto cost = headline ? attempt.log_cost() : std::nullopt;
     Json item = Json::object();
     item.set("n", proposal.attempt.value).set("at", to_seconds(attempt.at));
     item.set("candidate", proposal.candidate.value).set("node", proposal.node.value);
     item.set("mutator", proposal.mutator).set("label", run.label(attempt));
     item.set("fidelity", to_text(proposal.fidelity)).set("valid", verdict.valid && headline);
     item.set("failure", to_text(verdict.failure)).set("gate", to_text(verdict.gate));
-    item.set("speedup", maybe(speed)).set("log_cost", maybe(attempt.log_cost()));
+    item.set("speedup", yardstick.speed(cost)).set("log_cost", maybe(attempt.log_cost()));
     if (proposal.prediction) {
       item.set("predicted", proposal.prediction->log_cost);
       item.set("spread", proposal.prediction->spread);
@@ -55,9 +73,11 @@ Json workloads_of(const Performance& performance) {
   return Json::array_of(performance.workloads, [](const WorkloadTiming& row) {
     Json item = Json::object();
     item.set("workload", row.workload).set("median_us", to_microseconds(row.median));
-    item.set("baseline_us", to_microseconds(row.baseline_median));
-    item.set("speedup", row.speedup).set("speedup_low", row.speedup_low);
-    item.set("speedup_high", row.speedup_high);
+    const bool compared = row.baseline_median.count() > 0;
+    item.set("baseline_us", compared ? Json(to_microseconds(row.baseline_median)) : Json());
+    item.set("speedup", compared ? Json(row.speedup) : Json());
+    item.set("speedup_low", compared ? Json(row.speedup_low) : Json());
+    item.set("speedup_high", compared ? Json(row.speedup_high) : Json());
     item.set("floor_us", to_microseconds(row.floor)).set("sol_score", row.sol_score);
     return item;
   });
@@ -73,13 +93,19 @@ Json best_of(const RunReader& run) {
   out.set("candidate", best->proposal.candidate.value).set("label", run.label(*best));
   out.set("precision", best->evidence->precision).set("error", best->evidence->error);
   out.set("gate", to_text(best->evidence->verdict.gate));
-  out.set("baseline", performance.baseline).set("speedup", performance.speedup);
-  out.set("speedup_low", performance.speedup_low).set("speedup_high", performance.speedup_high);
-  out.set("sol_score", performance.sol_score).set("workloads", workloads_of(performance));
+  const Yardstick yardstick = yardstick_of(run);
+  const bool named = yardstick.name.empty();
+  out.set("baseline", named ? performance.baseline : yardstick.name);
+  out.set("speedup", yardstick.speed(performance.log_cost));
+  out.set("speedup_low", named ? Json(performance.speedup_low) : Json());
+  out.set("speedup_high", named ? Json(performance.speedup_high) : Json());
+  out.set("sol_score", named ? Json(performance.sol_score) : Json());
+  out.set("workloads", workloads_of(performance));
   return out;
 }
 
 Json tree_of(const RunReader& run) {
+  const Yardstick yardstick = yardstick_of(run);
   const archive::Attempt* best = run.best();
   Json out = Json::array();
   for (const auto& [id, node] : run.fold().nodes()) {
@@ -89,7 +115,7 @@ Json tree_of(const RunReader& run) {
     item.set("kind", to_text(node.insert.kind)).set("state", to_text(node.state));
     item.set("title", node.insert.title).set("reason", node.reason);
     item.set("attempts", node.attempts).set("valid", node.valid);
-    item.set("best_speedup", node.best_log_cost ? Json(std::exp(-*node.best_log_cost)) : Json());
+    item.set("best_speedup", yardstick.speed(node.best_log_cost));
     item.set("winner", best != nullptr && best->proposal.node == id);
     out.push(std::move(item));
   }
@@ -112,6 +138,7 @@ Json frontier_of(const RunReader& run, const search::Engine* engine) {
   if (engine == nullptr) {
     return out;
   }
+  const Yardstick yardstick = yardstick_of(run);
   const archive::Attempt* best = run.best();
   ValueMap winner;
   if (best != nullptr) {
@@ -136,8 +163,7 @@ Json frontier_of(const RunReader& run, const search::Engine* engine) {
                  Json level = Json::object();
                  level.set("level", coppice::to_text(entry.level)).set("state", entry.state);
                  level.set("attempts", entry.attempts).set("valid", entry.valid);
-                 level.set("best_speedup",
-                           entry.best_log_cost ? Json(std::exp(-*entry.best_log_cost)) : Json());
+                 level.set("best_speedup", yardstick.speed(entry.best_log_cost));
                  level.set("gain", entry.expected_gain).set("winner", won);
                  return level;
                }));

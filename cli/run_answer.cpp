@@ -1,6 +1,7 @@
 // Says what a run came to.
 #include "cli/run_answer.h"
 
+#include "cli/disagreement.h"
 #include "cli/words.h"
 
 #include <cmath>
@@ -60,8 +61,11 @@ Json best_answer(const RunReader& run, const std::vector<Against>& against) {
   out.set("candidate", best->proposal.candidate.value);
   out.set("label", run.label(*best)).set("precision", best->evidence->precision);
   const Performance& performance = *best->evidence->performance;
-  out.set("speedup", performance.speedup).set("speedup_low", performance.speedup_low);
-  out.set("speedup_high", performance.speedup_high).set("sol_score", performance.sol_score);
+  const bool compared = !performance.baseline.empty();  // else there is nothing to be faster than
+  out.set("speedup", compared ? Json(performance.speedup) : Json());
+  out.set("speedup_low", compared ? Json(performance.speedup_low) : Json());
+  out.set("speedup_high", compared ? Json(performance.speedup_high) : Json());
+  out.set("sol_score", compared ? Json(performance.sol_score) : Json());
   out.set("baseline", performance.baseline);
   out.set("fidelity", to_text(best->proposal.fidelity));
   const Over by_default = over_default(run, against);
@@ -110,13 +114,15 @@ std::string run_summary_text(const RunReader& run, const std::vector<Against>& a
   text += fold.stopped() ? "; " + fold.stopped()->message + "\n" : "; interrupted\n";
   const archive::Attempt* best = run.best();
   if (best == nullptr) {
-    return text + "no candidate passed every gate\n";
+    text += "no candidate passed every gate\n";
+    const auto finding = Disagreement::of(run).finding();
+    return finding ? text + *finding + "\n" : text;
   }
   const Performance& performance = *best->evidence->performance;
   text += "best: candidate " + std::to_string(best->proposal.candidate.value) + ", " +
           run.label(*best) + "\n";
   if (performance.baseline.empty()) {
-    text += "  log cost " + std::to_string(performance.log_cost) + " (no baseline)\n";
+    text += "  " + cost_text(performance.log_cost, false) + " (there is no baseline)\n";
   } else {
     text += "  " + speed_text(performance.speedup) + " the speed of " + performance.baseline +
             " (95 % interval " + speed_text(performance.speedup_low) + " to " +

@@ -29,6 +29,10 @@ Result<RunReader> RunReader::of(const Arguments& arguments) {
   return open(folder.store(), name);
 }
 
+bool RunReader::against_baseline() const {
+  return std::ranges::any_of(fold_.baselines(), &BaselineFrozen::chosen);
+}
+
 std::string RunReader::headline() const {
   return material_->classes.empty() ? std::string() : material_->classes.front();
 }

@@ -26,8 +26,9 @@ class RunReader {
   const std::string& name() const { return name_; }
   const std::string& archive_path() const { return archive_; }
 
-  std::string headline() const;                                      // its precision class
-  const archive::Attempt* best() const;                              // in the headline class
+  bool against_baseline() const;         // else a log cost is that of milliseconds
+  std::string headline() const;          // its precision class
+  const archive::Attempt* best() const;  // in the headline class
   Result<Evidence> evidence(const archive::Attempt& attempt) const;  // with all sections
   Result<Candidate> candidate(const archive::Attempt& attempt) const;
   std::string label(const archive::Attempt& attempt) const;  // "split_kv: tile_kv=64 ..."

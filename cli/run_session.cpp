@@ -111,7 +111,11 @@ Result<SessionResult> search(RunRecorder& recorder,
                              const Start& start,
                              const SessionWorld& world) {
   COPPICE_TRY(const std::uint64_t secret, session_secret());
-  Progress progress(world.console, world.clock, {material.config.search.budget, world.prefix});
+  const bool against_baseline = std::ranges::any_of(start.baselines, &BaselineFrozen::chosen);
+  Progress progress(world.console,
+                    world.clock,
+                    {material.config.search.budget, world.prefix, against_baseline},
+                    Disagreement(material));
   const auto prepare = [&](const Proposed& proposal) -> Result<Prepared> {
     Prepared prepared;
     Result<Candidate> candidate = candidate_of(material, proposal.candidate, proposal.spec);

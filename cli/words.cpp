@@ -27,6 +27,11 @@ std::string speed_text(double speedup) {
   return std::isfinite(speedup) ? fmt::format("{:.{}f}x", speedup, speedup < 10.0 ? 2 : 1) : "-";
 }
 
+std::string cost_text(double log_cost, bool against_baseline) {
+  return against_baseline ? speed_text(std::exp(-log_cost))
+                          : time_text(Nanoseconds(std::llround(1e6 * std::exp(log_cost))));
+}
+
 std::string time_text(Nanoseconds time) {
   const double us = to_microseconds(time);
   if (us >= 1e6) {

@@ -9,7 +9,9 @@
 
 namespace coppice::cli {
 
-std::string speed_text(double speedup);           // "1.83x"
+std::string speed_text(double speedup);  // "1.83x"
+// Of a Performance::log_cost: a speed-up where there is a baseline, else a time.
+std::string cost_text(double log_cost, bool against_baseline);
 std::string time_text(Nanoseconds time);          // "412 us", "3.1 ms", "2.5 s"
 std::string duration_text(Nanoseconds duration);  // "42 s", "3 min 5 s", "2 h 10 min"
 std::string size_text(double bytes);              // "2.8 GB"

@@ -110,18 +110,23 @@ std::string text_of(const Judged& judged) {
                                  judged.name,
                                  judged.evidence.precision,
                                  judged.evidence.error);
-  text += fmt::format("{} the speed of {} (95 % interval {} to {}), roofline score {:.2f}\n",
-                      speed_text(performance.speedup),
-                      performance.baseline,
-                      speed_text(performance.speedup_low),
-                      speed_text(performance.speedup_high),
-                      performance.sol_score);
+  const bool compared = !performance.baseline.empty();
+  if (compared) {
+    text += fmt::format("{} the speed of {} (95 % interval {} to {}), roofline score {:.2f}\n",
+                        speed_text(performance.speedup),
+                        performance.baseline,
+                        speed_text(performance.speedup_low),
+                        speed_text(performance.speedup_high),
+                        performance.sol_score);
+  } else {
+    text += cost_text(performance.log_cost, false) + "; this operation has no baseline here\n";
+  }
   Table table({"workload", "kernel", "baseline", "speed-up", "floor"});
   for (const WorkloadTiming& row : performance.workloads) {
     table.add({row.workload,
                time_text(row.median),
-               time_text(row.baseline_median),
-               speed_text(row.speedup),
+               compared ? time_text(row.baseline_median) : "-",
+               compared ? speed_text(row.speedup) : "-",
                row.floor.count() > 0 ? time_text(row.floor) : "-"});
   }
   return text + table.text();

@@ -84,7 +84,7 @@ Result<int> export_body(const Arguments& arguments, Console& console) {
   if (format == "frontier") {
     TbbExecutor executor;
     COPPICE_TRY(const search::Engine engine, replayed_engine(run, executor));
-    return give(frontier_csv(engine.view().frontier()), arguments, console);
+    return give(frontier_csv(engine.view().frontier(), run.against_baseline()), arguments, console);
   }
   return Error{
       ErrorCode::usage,

@@ -7,12 +7,10 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 namespace coppice::cli {
 namespace {
 
-std::string text_of(const std::vector<search::FrontierEntry>& entries) {
+std::string text_of(const std::vector<search::FrontierEntry>& entries, bool against_baseline) {
   Table table({"template", "axis", "level", "state", "attempts", "valid", "best", "expected gain"});
   std::string last_template;
   std::string last_axis;
@@ -27,7 +25,7 @@ std::string text_of(const std::vector<search::FrontierEntry>& entries) {
                entry.state,
                std::to_string(entry.attempts),
                std::to_string(entry.valid),
-               entry.best_log_cost ? speed_text(std::exp(-*entry.best_log_cost)) : "-",
+               entry.best_log_cost ? cost_text(*entry.best_log_cost, against_baseline) : "-",
                entry.expected_gain > 0.0 ? fmt::format("{:.3f}", entry.expected_gain) : "-"});
   }
   return table.text();
@@ -40,12 +38,14 @@ Result<int> frontier_body(const Arguments& arguments, Console& console) {
   const std::vector<search::FrontierEntry> entries = engine.view().frontier();
   if (arguments.has("--json")) {
     Json out = Json::object();
-    out.set("schema", 1).set("run", run.name()).set("levels", frontier_json(entries));
+    out.set("schema", 1)
+        .set("run", run.name())
+        .set("levels", frontier_json(entries, run.against_baseline()));
     console.answer(out.dump());
   } else if (arguments.has("--csv")) {
-    console.answer(frontier_csv(entries));
+    console.answer(frontier_csv(entries, run.against_baseline()));
   } else {
-    console.answer(text_of(entries));
+    console.answer(text_of(entries, run.against_baseline()));
   }
   return 0;
 }

@@ -31,8 +31,7 @@ std::string attempt_line(const RunReader& run, const archive::Attempt& attempt) 
                               speed_text(performance.speedup_high),
                               performance.baseline);
   }
-  static_cast<void>(run);
-  return text + fmt::format(": log cost {:.4f}", attempt.log_cost().value_or(0.0));
+  return text + ": " + cost_text(attempt.log_cost().value_or(0.0), run.against_baseline());
 }
 
 std::string candidate_text(const RunReader& run, const archive::Attempt& shown) {
@@ -59,8 +58,8 @@ std::string candidate_text(const RunReader& run, const archive::Attempt& shown) 
     for (const WorkloadTiming& row : shown.evidence->performance->workloads) {
       table.add({"  " + row.workload,
                  time_text(row.median),
-                 time_text(row.baseline_median),
-                 speed_text(row.speedup),
+                 run.against_baseline() ? time_text(row.baseline_median) : "-",
+                 run.against_baseline() ? speed_text(row.speedup) : "-",
                  row.floor.count() > 0 ? time_text(row.floor) : "-"});
     }
     text += table.text();

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <map>
 
 namespace coppice::cli {
@@ -19,10 +18,9 @@ std::string node_line(const RunReader& run, NodeId id, const archive::NodeRecord
   std::string text = fmt::format(
       "{} [{}] {} attempts, {} valid", title, to_text(node.state), node.attempts, node.valid);
   if (node.best_log_cost) {
-    text += ", best " + speed_text(std::exp(-*node.best_log_cost));
+    text += ", best " + cost_text(*node.best_log_cost, run.against_baseline());
   }
   text += fmt::format("  (node {})", id.value);
-  static_cast<void>(run);
   return why && !node.reason.empty() ? text + "; " + node.reason : text;
 }
 

@@ -6,6 +6,8 @@
 
 #include <sys/stat.h>
 
+#include <cctype>
+
 using namespace coppice;
 using namespace coppice::tests;
 
@@ -30,6 +32,25 @@ struct Finished {
   FakeWorld fake;
   std::string run, archive;
 };
+
+// Is there a "1.25x"?
+bool tells_speed(const std::string& text) {
+  for (std::size_t at = text.find('x'); at != text.npos; at = text.find('x', at + 1)) {
+    if (at > 0 && std::isdigit(static_cast<unsigned char>(text[at - 1])) != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::string without_line(std::string text, const std::string& part) {
+  const std::size_t at = text.find(part);
+  if (at != text.npos) {
+    const std::size_t begin = text.rfind('\n', at) + 1;
+    text.erase(begin, text.find('\n', at) - begin);
+  }
+  return text;
+}
 
 const Finished& finished() {
   static const Finished once;
@@ -123,6 +144,29 @@ TEST_CASE("tree and frontier show what was tried") {
   CHECK(csv.out.find("template,axis,kind,level,state,") == 0);
   CHECK(contains(csv.out, "plain,tile,tile,4,"));
   CHECK(contains(finished()({"frontier"}).out, "tried"));
+}
+
+TEST_CASE("an operation without a baseline is told in times, never in speed-ups") {
+  FakeOptions options;
+  options.baseline = false;
+  FakeWorld fake(8, 1, options);
+  const std::string run = fake.run();
+  const std::string archive = fake.folder / "archive";
+  const std::string progress = fake.streams.err();
+  CAPTURE(progress);
+  CHECK(contains(progress, "s  best so far"));
+  CHECK_FALSE(tells_speed(progress));
+  for (const char* command : {"show", "best", "tree", "frontier"}) {
+    const Said said = say({command, run, "--archive", archive});
+    CAPTURE(command, said.out);
+    CHECK(said.status == 0);
+    // Against the template default there is one, in the line that says so.
+    CHECK_FALSE(tells_speed(without_line(said.out, " the best template default")));
+  }
+  const Said json = say({"best", run, "--json", "--archive", archive});
+  CHECK(contains(json.out, "\"speedup\":null"));
+  const Said report = say({"report", run, "--json", "--archive", archive});
+  CHECK(contains(report.out, "\"baseline\":\"the best template default\""));
 }
 
 TEST_CASE("diff compares the winner with its seed, and a candidate with itself") {

@@ -17,6 +17,8 @@ struct FakeOptions {
   std::chrono::microseconds measure_takes{0};
   std::function<void()> before_measure;  // called on the timing thread
   int fail_after = -1;                   // measure() returns an Error after so many calls
+  bool baseline = true;                  // there is a library to compare with
+  bool all_wrong = false;                // no candidate computes what the reference does
 };
 
 // Deterministic in the candidate: the same one always gets the same cost and verdict.
@@ -28,6 +30,9 @@ class FakeEvaluator final : public evaluators::Evaluator {
 
   Result<std::vector<BaselineFrozen>> freeze_baselines(std::stop_token) override {
     ++frozen;
+    if (!options_.baseline) {
+      return std::vector<BaselineFrozen>{};
+    }
     BaselineFrozen baseline;
     baseline.workload = "small";
     baseline.name = "fakeblas:plain:threads=1";
@@ -65,7 +70,7 @@ class FakeEvaluator final : public evaluators::Evaluator {
     }
     std::this_thread::sleep_for(options_.measure_takes);
     Evidence evidence = evidence_of(task);
-    if (hash_of(task.candidate) % 17 == 0) {
+    if (options_.all_wrong || hash_of(task.candidate) % 17 == 0) {
       evidence.verdict = {false, Gate::correctness, FailureClass::wrong_result, "nrmse 0.3 > 1e-5"};
       return evidence;
     }
@@ -95,7 +100,7 @@ class FakeEvaluator final : public evaluators::Evaluator {
     return evidence;
   }
 
-  static Performance performance_of(const Candidate& candidate) {
+  Performance performance_of(const Candidate& candidate) const {
     double cost = 0.3;
     for (const auto& [name, value] : candidate.axis_values) {
       if (const auto* number = std::get_if<std::int64_t>(&value)) {
@@ -106,7 +111,7 @@ class FakeEvaluator final : public evaluators::Evaluator {
       }
     }
     Performance performance;
-    performance.baseline = "fakeblas:plain:threads=1";
+    performance.baseline = options_.baseline ? "fakeblas:plain:threads=1" : "";
     performance.log_cost = cost;
     performance.log_noise = 0.01;
     performance.speedup = std::exp(-cost);
@@ -116,7 +121,7 @@ class FakeEvaluator final : public evaluators::Evaluator {
     WorkloadTiming row;
     row.workload = "small";
     row.median = Nanoseconds(static_cast<std::int64_t>(1e6 * std::exp(cost)));
-    row.baseline_median = Nanoseconds{1'000'000};
+    row.baseline_median = Nanoseconds{options_.baseline ? 1'000'000 : 0};
     row.speedup = performance.speedup;
     row.speedup_low = performance.speedup_low;
     row.speedup_high = performance.speedup_high;

@@ -4,6 +4,7 @@
 #include "cli/run_answer.h"
 #include "cli/run_reader.h"
 #include "tests/cli/fake_run.h"
+#include "tests/support/text.h"
 
 using namespace coppice;
 using namespace coppice::tests;
@@ -66,6 +67,25 @@ TEST_CASE("a run spends its budget, finds the best point it can, and replays fro
   CHECK(replayed.decisions > 20);
   CHECK(replayed.matched == replayed.decisions);
   CHECK(replayed.same());
+}
+
+TEST_CASE("a run in which every template computes other values points at the operation, once") {
+  FakeOptions options;
+  options.all_wrong = true;
+  FakeWorld fake(10, 1, options);
+  const std::string run = fake.run();
+  const std::string progress = fake.streams.err();
+  const std::string hint = "coppice check --build " + (fake.folder / "tiny");
+  CAPTURE(progress);
+  const std::size_t at = progress.find(hint);
+  REQUIRE(at != progress.npos);
+  CHECK(progress.find(hint, at + 1) == progress.npos);
+  CHECK(progress.find("\n#2 ") > at);  // said as soon as it is known
+  CHECK(contains(cli::run_summary_text(reader(fake, run), {}), hint));
+
+  FakeWorld sound(10);
+  sound.run();
+  CHECK_FALSE(contains(sound.streams.err(), "check --build"));
 }
 
 TEST_CASE("several lanes work at once and the run still replays") {
