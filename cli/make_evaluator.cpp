@@ -7,10 +7,7 @@
 #include <filesystem>
 
 namespace coppice::cli {
-namespace {
 
-// Compiled code and measured ceilings are kept between runs; where there is no place for them,
-// nothing is.
 std::string cache_folder() {
   std::filesystem::path folder;
   if (const char* own = std::getenv("COPPICE_CACHE"); own != nullptr && *own != '\0') {
@@ -27,8 +24,6 @@ std::string cache_folder() {
   }
   return error ? std::string() : folder.string();
 }
-
-}  // namespace
 
 Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material) {
   evaluators::AgentConfig config;

@@ -5,10 +5,14 @@
 #include "evaluators/evaluator.h"
 
 #include <memory>
+#include <string>
 
 namespace coppice::cli {
 
 // Errors are of the environment: no compiler, no device, isolation that is not to be had.
 Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material);
+
+// Where compiled code and measured ceilings are kept between runs; empty where there is no place.
+std::string cache_folder();
 
 }  // namespace coppice::cli

@@ -2,8 +2,9 @@
 #include "cli/commands.h"
 #include "cli/host_target.h"
 #include "cli/machine_probe.h"
+#include "cli/make_evaluator.h"
 #include "cli/words.h"
-#include "evaluators/cpu/machine.h"
+#include "evaluators/cpu/ceiling_record.h"
 
 #include <fmt/format.h>
 
@@ -35,15 +36,28 @@ std::string line_of(const Piece& piece, const Console& console) {
   return text;
 }
 
-// Measured now, on all cores and on one; other work on the machine lowers it.
-std::string ceilings_text(const evaluators::cpu::Ceilings& ceilings) {
+// On all cores and on one; other work on the machine lowers what is measured.
+std::string rates_text(const evaluators::cpu::Ceilings& ceilings) {
   return fmt::format(
-      "measured now: reads {:.1f} GB/s from memory ({:.1f} with one core), multiplies and adds "
-      "{:.0f} GFLOP/s in f32, {:.0f} in f64",
+      "reads {:.1f} GB/s from memory ({:.1f} with one core), multiplies and adds {:.0f} GFLOP/s in "
+      "f32, {:.0f} in f64",
       ceilings.read_all / 1e9,
       ceilings.read_one / 1e9,
       ceilings.f32_fma / 1e9,
       ceilings.f64_fma / 1e9);
+}
+
+std::string ceilings_text(const evaluators::cpu::CeilingRecord& record) {
+  return "measured now: " + rates_text(record.entries().back().ceilings) +
+         fmt::format("\nused in scores, the best of {}: ", record.entries().size()) +
+         rates_text(record.best());
+}
+
+Json rates_json(const evaluators::cpu::Ceilings& ceilings) {
+  Json out = Json::object();  // bytes and operations a second
+  out.set("read_all", ceilings.read_all).set("read_one", ceilings.read_one);
+  out.set("f32_fma", ceilings.f32_fma).set("f64_fma", ceilings.f64_fma);
+  return out;
 }
 
 Result<int> doctor_body(const Arguments& arguments, Console& console) {
@@ -53,20 +67,22 @@ Result<int> doctor_body(const Arguments& arguments, Console& console) {
       probe_machine(places, arguments.text("--archive", "coppice-archive"));
   const bool able = std::ranges::all_of(
       pieces, [](const Piece& piece) { return piece.present || !piece.needed; });
-  std::optional<evaluators::cpu::Ceilings> ceilings;
+  std::optional<evaluators::cpu::CeilingRecord> ceilings;
   if (!arguments.has("--quick")) {
     console.show_progress("measuring what this machine can read and compute");
-    ceilings = evaluators::cpu::measure_ceilings(evaluators::cpu::look_at_machine());
+    evaluators::cpu::CeilingSource source;
+    source.machine = evaluators::cpu::look_at_machine();
+    source.folder = cache_folder();
+    ceilings = evaluators::cpu::look_up_ceilings(source, evaluators::cpu::Measuring::now);
     console.clear_progress();
   }
   if (arguments.has("--json")) {
     Json out = Json::object();
     out.set("schema", 1).set("able", able).set("cpu", cpu_model());
     if (ceilings) {
-      Json measured = Json::object();
-      measured.set("read_all", ceilings->read_all).set("read_one", ceilings->read_one);
-      measured.set("f32_fma", ceilings->f32_fma).set("f64_fma", ceilings->f64_fma);
-      out.set("ceilings", std::move(measured));  // bytes and operations a second
+      out.set("measured", rates_json(ceilings->entries().back().ceilings));
+      out.set("ceilings", rates_json(ceilings->best()));
+      out.set("ceiling_measurements", ceilings->entries().size());
     }
     out.set("target", coppice::to_json(host));
     out.set("pieces", Json::array_of(pieces, [](const Piece& piece) { return to_json(piece); }));

@@ -36,6 +36,7 @@ class CpuBackend final : public DeviceBackend {
     out.set("backend", "cpu").set("machine", to_json(look_at_machine()));
     if (session_) {
       out.set("ceilings", to_json(session_->ceilings)).set("threads", session_->threads);
+      out.set("ceiling_measurements", session_->ceiling_measurements);
       out.set("toolchain", session_->toolchain->version());
       out.set("isolation", to_text(session_->launcher->level()));
     } else {

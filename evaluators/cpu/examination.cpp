@@ -217,6 +217,9 @@ Evidence Examination::finish(const Refusal& refusal) {
   out.artifacts.set("binaries", std::move(digests));
   out.environment.set("device", s_.machine.name).set("threads", s_.threads);
   out.environment.set("launch_floor_ns", s_.ceilings.launch_floor * 1e9);
+  // What the roofline score and the physics gate went by.
+  out.environment.set("read_ceiling", s_.ceilings.read_all).set("fma_ceiling", s_.ceilings.f32_fma);
+  out.environment.set("ceiling_measurements", s_.ceiling_measurements);
   return out;
 }
 

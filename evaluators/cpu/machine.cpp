@@ -3,19 +3,15 @@
 #include "evaluators/cpu/machine.h"
 
 #include "core/codec.h"
-#include "core/digest.h"
 #include "evaluators/child.h"
 
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
 #include <fstream>
-#include <sstream>
 #include <thread>
 #include <vector>
 #if defined(__x86_64__)
@@ -315,31 +311,6 @@ Ceilings measure_ceilings(const Machine& machine) {
   out.f32_fma = fma_rate(machine.cores, fma_once);
   out.f64_fma = fma_rate(machine.cores, fma_once_f64);
   return out;
-}
-
-Ceilings cached_ceilings(const Machine& machine, const std::string& folder) {
-  char host[256] = {};
-  ::gethostname(host, sizeof host - 1);
-  const std::string key =
-      fmt::format("{} {} {} {}", host, machine.name, machine.cores, machine.l3_bytes);
-  const std::string path = folder + "/ceilings-" + sha256(key).hex().substr(0, 16) + ".json";
-  if (!folder.empty()) {
-    std::ifstream file(path);
-    std::stringstream text;
-    text << file.rdbuf();
-    if (const auto json = Json::parse(text.str(), path); json.ok()) {
-      if (const auto known = ceilings(json->reader(path)); known.ok()) {
-        return *known;
-      }
-    }
-  }
-  const Ceilings fresh = measure_ceilings(machine);
-  if (!folder.empty()) {
-    const std::string temporary = fmt::format("{}.{}", path, ::getpid());
-    std::ofstream(temporary) << to_json(fresh).dump() << "\n";
-    std::rename(temporary.c_str(), path.c_str());
-  }
-  return fresh;
 }
 
 Json to_json(const Machine& m) {

@@ -27,9 +27,6 @@ struct Ceilings {
 
 // About a second of measuring.
 Ceilings measure_ceilings(const Machine& machine);
-// From `<folder>/ceilings-<host>.json` when it fits this machine, else measured and kept there.
-// An empty folder: always measured.
-Ceilings cached_ceilings(const Machine& machine, const std::string& folder);
 
 Json to_json(const Machine& machine);
 Json to_json(const Ceilings& ceilings);

@@ -198,7 +198,9 @@ Result<std::unique_ptr<CpuSession>> open_session(DeviceSession config, std::stop
                                s->config.isolation)};
     }
   }
-  s->ceilings = cached_ceilings(s->machine, s->config.cache_folder);
+  const CeilingRecord record = look_up_ceilings(s->ceiling_source(), Measuring::when_due);
+  s->ceilings = record.best();
+  s->ceiling_measurements = record.entries().size();
   return s;
 }
 

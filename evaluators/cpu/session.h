@@ -1,6 +1,7 @@
 // Everything that an open CPU device holds between tasks.
 #pragma once
 
+#include "evaluators/cpu/ceiling_record.h"
 #include "evaluators/cpu/helpers.h"
 #include "evaluators/cpu/host_toolchain.h"
 #include "evaluators/cpu/machine.h"
@@ -30,8 +31,9 @@ struct CpuSession {
   DeviceSession config;
   const Suite* suite = nullptr;
   Machine machine;
-  Ceilings ceilings;
-  int threads = 1;  // of the lane
+  Ceilings ceilings;                     // the best on record, or what a candidate showed since
+  std::size_t ceiling_measurements = 0;  // that they are the best of
+  int threads = 1;                       // of the lane
   std::unique_ptr<HostToolchain> toolchain;
   std::optional<JudgeClient> judge;
   std::optional<CandidateLauncher> launcher;
@@ -50,6 +52,9 @@ struct CpuSession {
   bool skips(Gate gate) const;
   // How long a launch of this workload may take before it counts as a hang.
   Nanoseconds launch_deadline(const std::string& name) const;
+  CeilingSource ceiling_source() const {
+    return {machine, config.cache_folder, measure_ceilings, {}};
+  }
   // Starts a fresh launcher when the old one is lost (new address-space layout, too).
   Result<void> renew_launcher();
 };

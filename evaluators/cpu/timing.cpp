@@ -225,6 +225,8 @@ Refusal Examination::check_physics(const TimedWorkload& timed, const WorkloadCos
     s_.ceilings.read_all = std::max(s_.ceilings.read_all, again.read_all);
     s_.ceilings.f32_fma = std::max(s_.ceilings.f32_fma, again.f32_fma);
     s_.ceilings.f64_fma = std::max(s_.ceilings.f64_fma, again.f64_fma);
+    keep_ceilings(s_.ceiling_source(), again);
+    ++s_.ceiling_measurements;
   }
   const double read = s_.ceilings.read_all * kImpossibleRead;
   const double math = s_.ceilings.f32_fma * kImpossibleMath;

@@ -276,14 +276,19 @@ TEST_CASE("doctor answers on stdout and in JSON") {
   CHECK(parsed->reader("doctor").at("pieces")->items()->size() > 5);
 }
 
-TEST_CASE("doctor measures what the machine can read and compute") {
+TEST_CASE("doctor measures what the machine can read and compute, and scores use the best") {
+  const TemporaryFolder cache;
+  ::setenv("COPPICE_CACHE", cache.path().c_str(), 1);
   const Said json = say({"doctor", "--json"});
+  ::unsetenv("COPPICE_CACHE");
   const auto parsed = Json::parse(json.out, "doctor");
   REQUIRE(parsed.ok());
   const auto ceilings = parsed->reader("doctor").at("ceilings");
   REQUIRE(ceilings.ok());
   CHECK(ceilings->at("read_all")->real().value() > 1e8);
   CHECK(ceilings->at("f32_fma")->real().value() > 1e8);
+  CHECK(parsed->reader("doctor").at("ceiling_measurements")->integer().value() == 1);
+  CHECK_FALSE(std::filesystem::is_empty(cache.path()));
 }
 
 TEST_CASE("--version names the program's version and that of its decisions") {
