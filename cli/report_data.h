@@ -10,7 +10,7 @@
 
 namespace coppice::cli {
 
-// `engine`: the replayed engine, for frontier and mutators; null when another version decided.
+// `engine`: as it stood at the end, for frontier and mutators; null where it could not be had.
 // `compared`: the runs of `--compare`.
 Result<Json> report_data(const RunReader& run,
                          const search::Engine* engine,

@@ -59,6 +59,7 @@ class Book {
   bool known(const Point& point) const { return ids_.contains(point); }
   const CandidateRecord& at(CandidateId id) const { return candidates_[id.value - 1]; }
   std::size_t candidates() const { return candidates_.size(); }
+  bool contains(CandidateId id) const { return id.value >= 1 && id.value <= candidates_.size(); }
 
   // Takes search-fidelity evidence in and says what it means.
   Lesson learn(const Attempt& attempt, const Evidence& evidence);

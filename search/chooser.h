@@ -54,6 +54,9 @@ class Chooser {
   virtual std::optional<Choice> next(std::vector<Event>& out) = 0;
   // An attempt at search fidelity came back (not called for infrastructure failures).
   virtual void learn(const Attempt& attempt, const Lesson& lesson, std::vector<Event>& out) = 0;
+  // An edit of a recorded run, already applied; next() is not called in such a run. What
+  // frontier(), elites() and the ledger come to must be the same as if this chooser had made it.
+  virtual void follow(const Edit& /*edit*/) {}
   virtual std::vector<CandidateId> elites() const { return {}; }
   virtual std::vector<planner::LevelRecord> frontier() { return {}; }
 };

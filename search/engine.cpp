@@ -66,6 +66,12 @@ std::vector<Event> Engine::handle(const Event& input) {
   return observe(input);
 }
 
+Result<void> Engine::follow(const Event& event) {
+  const Result<void> followed = state_->follow(event);
+  state_->refresh_view();
+  return followed;
+}
+
 std::vector<Event> Engine::State::propose(int lane) {
   std::vector<Event> out;
   if (phase == Phase::done) {

@@ -35,6 +35,11 @@ class Engine {
   // Dispatches on kind: WorkRequested goes to propose(). What replay uses.
   std::vector<Event> handle(const Event& input);
 
+  // Takes the next event of a recorded run, input or decision, and decides nothing: brings the
+  // view to where it stood for the cost of learning alone. Then only follow() and view() may be
+  // called. Error corrupt: an event that this setup can't have led to.
+  Result<void> follow(const Event& event);
+
   // Read-only views for progress lines and reports.
   const EngineView& view() const;
 

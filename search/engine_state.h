@@ -38,6 +38,12 @@ struct Engine::State {
   std::vector<Event> propose(int lane);
   std::vector<Event> observe(const Event& input);
 
+  // ---- following a recorded run ----
+  Result<void> follow(const Event& event);
+  Result<void> follow_edit(const Edit& edit);
+  Result<void> follow_proposal(Proposed proposed);
+  Result<void> follow_candidate(const Proposed& proposed);
+
   // ---- proposing ----
   std::optional<Proposed> next_search(std::vector<Event>& out);
   std::optional<Proposed> next_stored(std::vector<Event>& out);

@@ -18,6 +18,7 @@ class TreeChooser final : public Chooser {
 
   std::optional<Choice> next(std::vector<Event>& out) override;
   void learn(const Attempt& attempt, const Lesson& lesson, std::vector<Event>& out) override;
+  void follow(const Edit& edit) override;
   std::vector<CandidateId> elites() const override;
   std::vector<planner::LevelRecord> frontier() override;
 
@@ -45,6 +46,8 @@ class TreeChooser final : public Chooser {
   void leave(NodeId node, std::vector<Event>& out);
   bool prune_if_hopeless(NodeId node, std::vector<Event>& out);
   void suggest_focus(NodeId node, std::vector<Event>& out);
+  bool suggests_focus(NodeId node) const;
+  void look_at_levels();
   void refresh_priorities(std::vector<Event>& out);
   bool reopen(std::vector<Event>& out);
   // The node under which a point belongs, inserted if need be.

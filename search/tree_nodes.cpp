@@ -158,26 +158,51 @@ bool TreeChooser::prune_if_hopeless(NodeId id, std::vector<Event>& out) {
   return true;
 }
 
+bool TreeChooser::suggests_focus(NodeId id) const {
+  return shared_.options.frontier && shared_.options.tree &&
+         shared_.tree.at(id).kind != NodeKind::axis_focus;
+}
+
+void TreeChooser::look_at_levels() {
+  if (!scout_.ready()) {
+    return;
+  }
+  if (const auto bar = scout_.bar(0)) {
+    frontier_.refresh(scout_.model(), *bar);
+  }
+}
+
+// Of all edits only leave() opens a node and gives it a priority at once.
+void TreeChooser::follow(const Edit& edit) {
+  const auto* update = std::get_if<Update>(&edit);
+  if (update == nullptr || update->state != NodeState::open || !update->priority) {
+    return;
+  }
+  if (suggests_focus(update->node)) {
+    tell_pending();
+    look_at_levels();
+  }
+}
+
 // Levels that nobody tried yet become nodes of their own.
 void TreeChooser::suggest_focus(NodeId id, std::vector<Event>& out) {
   const Node node = shared_.tree.at(id);
-  if (!shared_.options.frontier || !shared_.options.tree || node.kind == NodeKind::axis_focus) {
+  if (!suggests_focus(id)) {
     return;
   }
   const std::uint32_t t = template_of(id);
   const AxisSpace& space = shared_.domain.axes(t);
   std::size_t inserted = 0;
-  if (scout_.ready()) {
-    if (const auto bar = scout_.bar(0)) {
-      frontier_.refresh(scout_.model(), *bar);
-    }
-  }
+  look_at_levels();
   for (const planner::LevelRecord& record : frontier_.untried()) {
     if (inserted == kFocusPerLeave) {
       break;
     }
+    if (record.template_index != t) {
+      continue;
+    }
     const Axis& axis = space.axis(record.axis);
-    if (record.template_index != t || axis.structural || node.fixed.contains(axis.name) ||
+    if (axis.structural || node.fixed.contains(axis.name) ||
         !focused_
              .insert({static_cast<std::uint32_t>(id.value),
                       static_cast<std::uint32_t>(record.axis),

@@ -1,9 +1,9 @@
 // `coppice export`: a run's results in other forms.
 #include "archive/export_history.h"
 #include "cli/commands.h"
+#include "cli/engine_at_end.h"
 #include "cli/export_kernel.h"
 #include "cli/frontier_view.h"
-#include "cli/replayed_engine.h"
 #include "cli/tbb_executor.h"
 #include "cli/text_file.h"
 
@@ -83,7 +83,7 @@ Result<int> export_body(const Arguments& arguments, Console& console) {
   }
   if (format == "frontier") {
     TbbExecutor executor;
-    COPPICE_TRY(const search::Engine engine, replayed_engine(run, executor));
+    COPPICE_TRY(const search::Engine engine, engine_at_end(run, executor));
     return give(frontier_csv(engine.view().frontier(), run.against_baseline()), arguments, console);
   }
   return Error{

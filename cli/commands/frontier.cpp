@@ -1,7 +1,7 @@
 // `coppice frontier`: what was tried, what was not, and what it would be worth.
 #include "cli/commands.h"
+#include "cli/engine_at_end.h"
 #include "cli/frontier_view.h"
-#include "cli/replayed_engine.h"
 #include "cli/tbb_executor.h"
 #include "cli/words.h"
 
@@ -34,7 +34,7 @@ std::string text_of(const std::vector<search::FrontierEntry>& entries, bool agai
 Result<int> frontier_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   TbbExecutor executor;
-  COPPICE_TRY(const search::Engine engine, replayed_engine(run, executor));
+  COPPICE_TRY(const search::Engine engine, engine_at_end(run, executor));
   const std::vector<search::FrontierEntry> entries = engine.view().frontier();
   if (arguments.has("--json")) {
     Json out = Json::object();

@@ -1,6 +1,6 @@
 // `coppice report`: the run as one HTML file.
 #include "cli/commands.h"
-#include "cli/replayed_engine.h"
+#include "cli/engine_at_end.h"
 #include "cli/report_data.h"
 #include "cli/report_page.h"
 #include "cli/tbb_executor.h"
@@ -31,7 +31,7 @@ Result<int> report_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const auto against, archive::read_comparison(run.log()));
   const std::vector<RunReader> compared = compared_runs(folder, against, console);
   TbbExecutor executor;
-  const Result<search::Engine> engine = replayed_engine(run, executor);
+  const Result<search::Engine> engine = engine_at_end(run, executor);
   if (!engine.ok()) {
     console.say("the report has no frontier and no mutators: " + engine.error().message);
   }
