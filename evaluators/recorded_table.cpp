@@ -93,18 +93,29 @@ Result<RecordedTable> RecordedTable::parse(std::string_view text, std::string_vi
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
     return a.first < b.first;
   });
-  RecordedTable table;
   std::vector<Genome> genomes;
+  std::vector<RecordedOutcome> outcomes;
   for (auto& [genome, outcome] : entries) {
     genomes.push_back(std::move(genome));
-    table.outcomes_.push_back(outcome);
+    outcomes.push_back(outcome);
   }
-  table.space_.name = rows.name;
+  COPPICE_TRY(
+      RecordedTable table,
+      create(rows.name, std::move(axes), std::move(genomes), std::move(outcomes)).within(name));
   table.torn_ = torn ? 1 : 0;
-  COPPICE_TRY(table.space_.space,
-              AxisSpace::create_listed(std::move(axes), std::move(genomes)).within(name));
+  return table;
+}
+
+Result<RecordedTable> RecordedTable::create(std::string name,
+                                            std::vector<Axis> axes,
+                                            std::vector<Genome> genomes,
+                                            std::vector<RecordedOutcome> outcomes) {
+  RecordedTable table;
+  table.space_.name = std::move(name);
+  table.outcomes_ = std::move(outcomes);
+  COPPICE_TRY(table.space_.space, AxisSpace::create_listed(std::move(axes), std::move(genomes)));
   if (table.valid_count() == 0) {
-    return root.complain("expected at least one configuration that works, found none");
+    return Error{ErrorCode::config, "expected at least one configuration that works, found none"};
   }
   const auto best = std::min_element(
       table.outcomes_.begin(), table.outcomes_.end(), [](const auto& a, const auto& b) {

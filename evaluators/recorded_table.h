@@ -32,6 +32,13 @@ class RecordedTable {
   static Result<RecordedTable> read(const std::string& path);
   static Result<RecordedTable> parse(std::string_view text, std::string_view name);
 
+  // Of a listed space: genomes ascending, with the outcome of each. Errors: as
+  // AxisSpace::create_listed, and no outcome that is valid.
+  static Result<RecordedTable> create(std::string name,
+                                      std::vector<Axis> axes,
+                                      std::vector<Genome> genomes,
+                                      std::vector<RecordedOutcome> outcomes);
+
   const std::string& name() const { return space_.name; }  // kernel and device
   const TemplateSpace& space() const { return space_; }    // a listed space
   std::size_t size() const { return outcomes_.size(); }

@@ -1,8 +1,6 @@
 // Helpers that several mutators use.
 #include "mutators/mutator.h"
 
-#include "core/space_walk.h"
-
 #include <algorithm>
 
 namespace coppice::mutators {
@@ -26,7 +24,8 @@ std::optional<Genome> with_pins(const Scene& scene, Genome genome, Rng& rng) {
   for (const Pin& pin : scene.pins) {
     genome.levels[pin.axis] = pin.level;
   }
-  auto repaired = repair(*scene.space, genome, pinned, rng);
+  auto repaired = scene.walker != nullptr ? scene.walker->repair(genome, pinned, rng)
+                                          : repair(*scene.space, genome, pinned, rng);
   if (repaired && holds_pins(scene.pins, *repaired)) {
     return repaired;
   }

@@ -4,6 +4,7 @@
 #include "core/axis.h"
 #include "core/ids.h"
 #include "core/random.h"
+#include "core/space_walk.h"
 
 #include <cstdint>
 #include <functional>
@@ -39,6 +40,7 @@ struct Failed {
 // All that a mutator may look at. It lives for one call.
 struct Scene {
   const AxisSpace* space = nullptr;
+  const SpaceWalker* walker = nullptr;  // of that space, for repairs; may be missing
   std::vector<Pin> pins;
   std::optional<Parent> incumbent;  // best valid candidate under the node
   std::vector<Parent> elites;       // of the same template, best first, pins not applied

@@ -34,7 +34,7 @@ struct Belief {
 
 // Numbers of the model that a bench may turn; the defaults are what the benches chose.
 struct ModelTuning {
-  double clip = 0.5;            // costs above median + clip * (median - best) count as that much
+  double clip = 1.0;            // costs above median + clip * (median - best) count as that much
   double centre = 0.3;          // quantile of the clipped costs that an unlike point is expected at
   double refit_growth = 1.35;   // refits when the observations have grown by this factor
   std::size_t fit_rows = 128;   // observations that a fit looks at, the best ones first

@@ -61,6 +61,7 @@ Lesson Book::learn(const Attempt& attempt, const Evidence& evidence) {
     return lesson;
   }
   ++valid;
+  valid_seconds_ += lesson.seconds;
   record.valid = lesson.valid = true;
   record.log_cost = lesson.log_cost = evidence.performance->log_cost;
   record.log_noise = lesson.log_noise =
@@ -75,6 +76,10 @@ Lesson Book::learn(const Attempt& attempt, const Evidence& evidence) {
     leaders.erase(std::prev(leaders.end()));
   }
   return lesson;
+}
+
+double Book::mean_seconds() const {
+  return valid > 0 ? valid_seconds_ / static_cast<double>(valid) : 0.0;
 }
 
 std::optional<CandidateId> Book::best(std::size_t precision) const {

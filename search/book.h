@@ -63,6 +63,7 @@ class Book {
 
   // Takes search-fidelity evidence in and says what it means.
   Lesson learn(const Attempt& attempt, const Evidence& evidence);
+  double mean_seconds() const;  // that a valid attempt took; 0 when unknown
   std::optional<CandidateId> best(std::size_t precision) const;
   std::optional<double> best_log_cost(std::size_t precision) const;
   // Best first, ties by id; at most as many as are kept.
@@ -80,6 +81,7 @@ class Book {
   };
   const Domain* domain_;
   std::size_t kept_;
+  double valid_seconds_ = 0.0;
   std::vector<CandidateRecord> candidates_;
   std::unordered_map<Point, CandidateId, PointHash> ids_;          // looked up, never iterated
   std::vector<std::set<std::pair<double, CandidateId>>> leaders_;  // by class

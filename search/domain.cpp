@@ -1,8 +1,6 @@
 // Enumerates small spaces, tabulates precision classes, and reads signatures.
 #include "search/domain.h"
 
-#include "core/space_walk.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -37,6 +35,9 @@ Result<Domain> Domain::create(SearchSpace space, std::vector<std::string> classe
   domain.space_ = std::make_shared<const SearchSpace>(std::move(space));
   domain.classes_ = std::move(classes);
   domain.templates_.resize(domain.space_->size());
+  for (const TemplateSpace& entry : *domain.space_) {
+    domain.walkers_.push_back(std::make_shared<const SpaceWalker>(entry.space));
+  }
   std::string reasons;
   bool any = false;
   for (std::uint32_t t = 0; t < domain.templates_.size(); ++t) {
@@ -94,12 +95,12 @@ Result<void> Domain::list_points(std::uint32_t t) {
       entry.structural.push_back(i);
     }
   }
-  entry.points = enumerate(space, kMostListed);
+  entry.points = walker(t).enumerate(kMostListed);
   if (!entry.points) {
     Rng rng = stream(0, "domain", t);
     bool found = false;
     for (int i = 0; i < 32 && !found; ++i) {
-      const auto genome = sample(space, rng);
+      const auto genome = walker(t).sample(rng);
       found = genome && class_of({t, *genome});
     }
     entry.hopeless = found ? "" : "no valid point of a permitted precision class was found";

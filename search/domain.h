@@ -5,6 +5,7 @@
 #include "core/random.h"
 #include "core/result.h"
 #include "core/search_space.h"
+#include "core/space_walk.h"
 #include "mutators/mutator.h"
 #include "search/elites.h"
 
@@ -28,6 +29,7 @@ class Domain {
 
   const SearchSpace& space() const { return *space_; }
   const AxisSpace& axes(std::uint32_t t) const { return (*space_)[t].space; }
+  const SpaceWalker& walker(std::uint32_t t) const { return *walkers_[t]; }
   const std::vector<std::string>& classes() const { return classes_; }
   std::optional<std::uint32_t> find_template(std::string_view name) const;
 
@@ -66,6 +68,7 @@ class Domain {
 
   // Behind a pointer: the world model keeps a reference to it.
   std::shared_ptr<const SearchSpace> space_;
+  std::vector<std::shared_ptr<const SpaceWalker>> walkers_;  // refer to *space_
   std::vector<std::string> classes_;
   std::vector<Entry> templates_;
 };

@@ -1,5 +1,4 @@
 // The reference strategies: random, best_of_n, default and hillclimb.
-#include "core/space_walk.h"
 #include "search/chooser.h"
 
 #include <fmt/format.h>
@@ -71,9 +70,9 @@ class Defaults {
       if (!shared_->domain.hopeless(t).empty()) {
         continue;
       }
-      const AxisSpace& space = shared_->domain.axes(t);
       Rng rng = shared_->draw_stream("seed");
-      auto genome = repair(space, space.default_genome(), {}, rng);
+      auto genome =
+          shared_->domain.walker(t).repair(shared_->domain.axes(t).default_genome(), {}, rng);
       if (genome && shared_->is_new(t, *genome)) {
         Choice choice;
         choice.point = {t, std::move(*genome)};
@@ -195,7 +194,7 @@ class HillclimbChooser final : public PlainChooser {
     current_cost_ = lesson.log_cost;
     around_.clear();
     const std::uint32_t t = attempt.point->template_index;
-    for (Genome& genome : neighbours(shared_.domain.axes(t), attempt.point->genome, false)) {
+    for (Genome& genome : shared_.domain.walker(t).neighbours(attempt.point->genome, false)) {
       around_.push_back({t, std::move(genome)});
     }
     Rng rng = stream(shared_.seed, "hillclimb", lesson.candidate.value);

@@ -1,10 +1,10 @@
 // Gathers and scores options.
 #include "search/scout.h"
 
-#include "core/space_walk.h"
 #include "mutators/table.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 namespace coppice::search {
@@ -13,9 +13,8 @@ namespace {
 constexpr std::size_t kElitesPerNiche = 8;
 constexpr std::size_t kNiches = 64;
 constexpr std::size_t kParents = 8;
+constexpr std::size_t kAround = 3;  // elites of a template whose neighbours are looked at
 constexpr std::size_t kNeighbourLists = 64;
-// A class other than the headline counts for less: it has its own best, but not the run's.
-constexpr double kOtherClassWeight = 0.25;
 
 std::size_t breadth_of(std::string_view mutator, const Breadth& breadth) {
   if (mutator == "seed") {
@@ -42,6 +41,7 @@ Scout::Scout(Shared& shared, Executor& executor)
     : shared_(shared),
       table_(mutators::rule_mutators()),
       model_(shared.domain.space(), shared.seed, executor),
+      outlook_(shared, model_),
       elites_(kElitesPerNiche, kNiches) {}
 
 std::size_t Scout::mutator(std::string_view name) const {
@@ -101,7 +101,7 @@ const std::vector<Genome>& Scout::neighbours_of(std::uint32_t t, const Genome& g
     neighbours_age_.pop_front();
   }
   neighbours_age_.push_back(point);
-  return neighbours_.emplace(point, neighbours(shared_.domain.axes(t), genome, false))
+  return neighbours_.emplace(point, shared_.domain.walker(t).neighbours(genome, false))
       .first->second;
 }
 
@@ -110,6 +110,7 @@ mutators::Scene Scout::scene(NodeId node) {
   const std::uint32_t t = space.template_index();
   mutators::Scene scene;
   scene.space = &shared_.domain.axes(t);
+  scene.walker = &shared_.domain.walker(t);
   scene.pins = space.pins();
   const auto best = shared_.tree.at(node).best;
   if (best && shared_.book.at(*best).point) {
@@ -170,34 +171,57 @@ std::vector<Genome> Scout::sample(NodeId node, std::size_t limit, Rng& rng) {
       shared_.domain, [this, t](const Genome& g) { return !shared_.is_new(t, g); }, limit, rng);
 }
 
-std::optional<double> Scout::bar(std::size_t precision) const {
-  const auto own = shared_.book.best_log_cost(precision);
-  return own ? own : shared_.book.best_log_cost(0);
-}
-
-// What a gain in this class is worth, per unit of budget.
-double Scout::weight(std::size_t precision, const planner::Belief& belief) const {
-  const double value = precision == 0 ? 1.0 : kOtherClassWeight;
-  // A budget in seconds is spent by the second, one in attempts by the attempt.
-  const bool by_the_second = shared_.options.budget.seconds.count() > 0 && belief.seconds > 0.0;
-  return by_the_second ? value / belief.seconds : value;
-}
-
 void Scout::score(std::uint32_t t, std::vector<Option>& options) {
   std::vector<Point> points;
   points.reserve(options.size());
   for (const Option& option : options) {
     points.push_back({t, option.genome});
   }
-  const std::vector<planner::Belief> beliefs = model_.predict(points);
+  const std::vector<Prospect> prospects = outlook_.judge(points);
   for (std::size_t i = 0; i < options.size(); ++i) {
-    Option& option = options[i];
-    option.belief = beliefs[i];
-    const std::size_t precision = shared_.domain.class_of(points[i]).value_or(0);
-    const auto best = bar(precision);
-    option.gain = best ? planner::WorldModel::expected_gain(beliefs[i], *best) : beliefs[i].p_valid;
-    option.value = option.gain * weight(precision, beliefs[i]);
+    options[i].belief = prospects[i].belief;
+    options[i].gain = prospects[i].gain;
+    options[i].value = prospects[i].value;
   }
+}
+
+Option Scout::attribute(NodeId node, const Point& point) {
+  const std::uint32_t t = point.template_index;
+  Option option;
+  option.genome = point.genome;
+  option.mutator = mutator("jump");
+  const std::vector<Elite> elites = elites_.parents(t, kParents);
+  for (const Elite& elite : elites) {
+    std::size_t changed = 0;
+    std::size_t steps = 0;
+    for (std::size_t i = 0; i < point.genome.levels.size(); ++i) {
+      const int step = std::abs(int{point.genome.levels[i]} - int{elite.point.genome.levels[i]});
+      changed += step != 0 ? 1 : 0;
+      steps += static_cast<std::size_t>(step);
+    }
+    const auto best = shared_.tree.at(node).best;
+    if (changed == 1 && (steps == 1 || best == elite.candidate)) {
+      option.mutator = mutator(steps == 1 ? "axis_step" : "local_exhaustive");
+      option.parents = {elite.candidate};
+      return option;
+    }
+  }
+  return option;
+}
+
+std::vector<Point> Scout::around_elites() {
+  std::vector<Point> out;
+  for (std::uint32_t t = 0; t < shared_.domain.space().size(); ++t) {
+    const std::vector<Elite> elites = elites_.parents(t, kAround);
+    for (const Elite& elite : elites) {
+      for (const Genome& genome : neighbours_of(t, elite.point.genome)) {
+        if (shared_.is_new(t, genome)) {
+          out.push_back({t, genome});
+        }
+      }
+    }
+  }
+  return out;
 }
 
 std::string Scout::explain(NodeId node, const Option& option) {
@@ -206,7 +230,6 @@ std::string Scout::explain(NodeId node, const Option& option) {
 
 void Scout::forget(NodeId node) {
   subspaces_.erase(node);
-  pools_.erase(node);
   failed_.erase(node);
 }
 

@@ -5,6 +5,7 @@
 #include "planner/world_model.h"
 #include "search/chooser.h"
 #include "search/elites.h"
+#include "search/outlook.h"
 
 #include <deque>
 #include <map>
@@ -23,6 +24,7 @@ struct Option {
   planner::Belief belief;
   double gain = 0.0;   // expected improvement times P(valid)
   double value = 0.0;  // the same per unit of budget
+  std::string why;     // where the mutator is not to explain it
 };
 
 // How many points each mutator may offer.
@@ -40,6 +42,7 @@ class Scout {
   bool ready() const;  // the model is on and knows enough
   const EliteArchive& elites() const { return elites_; }
   planner::WorldModel& model() { return model_; }
+  Outlook& outlook() { return outlook_; }
   const mutators::MutatorTable& table() const { return table_; }
   std::size_t mutator(std::string_view name) const;
 
@@ -51,12 +54,12 @@ class Scout {
                               std::string_view purpose);
   // Fills belief, gain and value in (one prediction for all).
   void score(std::uint32_t t, std::vector<Option>& options);
-  // The same for a standing pool of the node's untried points (all of them where they are few, so
-  // that the model only brings its answers up to date); the best that are not among the options yet
-  // are added as jumps.
-  void add_jumps(NodeId node, std::size_t wanted, std::vector<Option>& options);
-  // Best cost that a point of this class has to beat; nothing when there is none yet.
-  std::optional<double> bar(std::size_t precision) const;
+  // Who would have offered this point, and from which parent: a step from an elite, another
+  // structure, or a jump.
+  Option attribute(NodeId node, const Point& point);
+  const std::vector<Genome>& neighbours_of(std::uint32_t t, const Genome& genome);
+  // Untried neighbours of the elites and mixtures of them: what a sampled pool lacks.
+  std::vector<Point> around_elites();
   std::string explain(NodeId node, const Option& option);
   void forget(NodeId node);  // frees what is kept for a node that is given up
 
@@ -67,23 +70,15 @@ class Scout {
   void drop_repair(NodeId node) { failed_.erase(node); }
 
  private:
-  struct Pool {
-    std::vector<Point> points;
-    bool whole = false;  // every untried point of the node
-  };
   Subspace& subspace(NodeId node);
-  Pool& pool(NodeId node);
-  void renew(NodeId node, const std::vector<double>& bounds);
-  double weight(std::size_t precision, const planner::Belief& belief) const;
   mutators::Scene scene(NodeId node);
-  const std::vector<Genome>& neighbours_of(std::uint32_t t, const Genome& genome);
 
   Shared& shared_;
   mutators::MutatorTable table_;
   planner::WorldModel model_;
+  Outlook outlook_;
   EliteArchive elites_;
   std::map<NodeId, Subspace> subspaces_;
-  std::map<NodeId, Pool> pools_;
   std::map<NodeId, mutators::Failed> failed_;
   std::map<Point, std::vector<Genome>> neighbours_;
   std::deque<Point> neighbours_age_;  // oldest first

@@ -1,5 +1,4 @@
 // Drawing untried points under pins.
-#include "core/space_walk.h"
 #include "search/domain.h"
 
 #include <set>
@@ -41,12 +40,13 @@ std::optional<Genome> Subspace::draw_unlisted(const Domain& domain,
                                               Rng& rng) const {
   constexpr int kTries = 200;
   const AxisSpace& space = domain.axes(template_);
+  const SpaceWalker& walker = domain.walker(template_);
   std::vector<std::size_t> pinned;
   for (const Pin& pin : pins_) {
     pinned.push_back(pin.axis);
   }
   for (int i = 0; i < kTries; ++i) {
-    auto genome = coppice::sample(space, rng);
+    auto genome = walker.sample(rng);
     if (genome && !mutators::holds_pins(pins_, *genome)) {
       for (const Pin& pin : pins_) {
         genome->levels[pin.axis] = pin.level;
@@ -56,7 +56,7 @@ std::optional<Genome> Subspace::draw_unlisted(const Domain& domain,
         for (const Pin& pin : pins_) {
           genome->levels[pin.axis] = pin.level;
         }
-        genome = coppice::repair(space, *genome, pinned, rng);
+        genome = walker.repair(*genome, pinned, rng);
       }
     }
     if (genome && mutators::holds_pins(pins_, *genome) && domain.class_of({template_, *genome}) &&

@@ -2,7 +2,6 @@
 #include "search/tree_chooser.h"
 
 #include "core/check.h"
-#include "core/space_walk.h"
 
 #include <fmt/format.h>
 
@@ -11,29 +10,11 @@
 namespace coppice::search {
 namespace {
 
-// Random points, spread out, before the model is trusted.
-constexpr int kDesign = 8;
+// Random points before the model is trusted.
+constexpr int kDesign = 5;
+constexpr int kDesignPerTemplate = 2;  // for each further template
 constexpr int kMostDesign = 16;
-constexpr std::size_t kDesignDraws = 16;
-// Share of choices that the bandit makes among mutators instead of the model among points.
-constexpr double kBanditShare = 0.12;
-// A repair goes first when it promises this share of the best value.
-constexpr double kRepairShare = 0.5;
 constexpr Breadth kBreadth{16, 64, 32, 64, 24};
-// With a model, jumps come from its standing pools.
-constexpr Breadth kModelledBreadth{0, 200, 32, 64, 24};
-constexpr std::size_t kJumps = 16;
-
-double axis_distance(const Axis& axis, std::uint16_t a, std::uint16_t b) {
-  if (a == b) {
-    return 0.0;
-  }
-  if (axis.type == AxisType::categorical || axis.type == AxisType::boolean) {
-    return 1.0;
-  }
-  const double levels = static_cast<double>(axis.levels.size() - 1);
-  return (a > b ? a - b : b - a) / levels;
-}
 
 }  // namespace
 
@@ -61,6 +42,11 @@ std::optional<Choice> TreeChooser::next(std::vector<Event>& out) {
   }
   if (auto choice = next_design(out)) {
     return choice;
+  }
+  if (scout_.ready()) {
+    if (auto choice = next_modelled(out)) {
+      return choice;
+    }
   }
   while (const auto node = current(out)) {
     if (auto choice = choose_in(*node, out)) {
@@ -98,9 +84,8 @@ std::optional<Choice> TreeChooser::next_default(std::vector<Event>& out) {
     if (!shared_.domain.hopeless(t).empty()) {
       continue;
     }
-    const AxisSpace& space = shared_.domain.axes(t);
     Rng rng = shared_.draw_stream("seed");
-    auto genome = repair(space, space.default_genome(), {}, rng);
+    auto genome = shared_.domain.walker(t).repair(shared_.domain.axes(t).default_genome(), {}, rng);
     if (!genome || !shared_.is_new(t, *genome)) {
       continue;
     }
@@ -112,10 +97,11 @@ std::optional<Choice> TreeChooser::next_default(std::vector<Event>& out) {
   return std::nullopt;
 }
 
-// A few random points in every template in turn, each the farthest from those known among some.
+// A few random points in every template in turn.
 std::optional<Choice> TreeChooser::next_design(std::vector<Event>& out) {
   const auto templates = static_cast<std::uint32_t>(shared_.domain.space().size());
-  int wanted = std::min(kDesign + 2 * static_cast<int>(templates - 1), kMostDesign);
+  int wanted =
+      std::min(kDesign + kDesignPerTemplate * static_cast<int>(templates - 1), kMostDesign);
   if (shared_.options.budget.attempts > 0) {
     const std::int64_t quarter = shared_.options.budget.attempts / 4;
     wanted = quarter < wanted ? static_cast<int>(quarter) : wanted;
@@ -128,28 +114,10 @@ std::optional<Choice> TreeChooser::next_design(std::vector<Event>& out) {
       continue;
     }
     Rng rng = shared_.draw_stream("design");
-    double farthest = -1.0;
-    Option option;
-    for (Genome& genome : scout_.sample(root, kDesignDraws, rng)) {
-      double nearest = 1e9;
-      for (std::uint64_t id = 1; id <= shared_.book.candidates(); ++id) {
-        const auto& known = shared_.book.at({id}).point;
-        if (!known || known->template_index != t) {
-          continue;
-        }
-        double distance = 0.0;
-        for (std::size_t i = 0; i < genome.levels.size(); ++i) {
-          distance += axis_distance(
-              shared_.domain.axes(t).axis(i), genome.levels[i], known->genome.levels[i]);
-        }
-        nearest = std::min(nearest, distance);
-      }
-      if (nearest > farthest) {
-        farthest = nearest;
-        option.genome = std::move(genome);
-      }
-    }
-    if (farthest >= 0.0) {
+    std::vector<Genome> drawn = scout_.sample(root, 1, rng);
+    if (!drawn.empty()) {
+      Option option;
+      option.genome = std::move(drawn.front());
       option.mutator = scout_.mutator("jump");
       return make_choice(root, option, false, out);
     }
@@ -157,73 +125,24 @@ std::optional<Choice> TreeChooser::next_design(std::vector<Event>& out) {
   return std::nullopt;
 }
 
+// Without a model: from the node that is worked on.
 std::optional<Choice> TreeChooser::choose_in(NodeId node, std::vector<Event>& out) {
   const bool structure = chooses_structure(node);
-  const bool scored = scout_.ready();
-  std::vector<Option> options =
-      scout_.options(node, scored ? kModelledBreadth : kBreadth, structure, "options");
+  std::vector<Option> options = scout_.options(node, kBreadth, structure, "options");
   if (structure) {
     drop_opened(template_of(node), options);
-  }
-  if (scored) {
-    scout_.score(template_of(node), options);
-    if (!structure) {
-      scout_.add_jumps(node, kJumps, options);
-    }
   }
   if (options.empty()) {
     return std::nullopt;
   }
-  const std::size_t best = pick(node, options);
-  Choice choice = make_choice(node, options[best], scored, out);
+  Rng rng = shared_.draw_stream("pick");
+  const std::size_t best = pick_unmodelled(node, options, rng);
+  Choice choice = make_choice(node, options[best], false, out);
   scout_.drop_repair(node);
   return choice;
 }
 
-std::size_t TreeChooser::pick(NodeId node, const std::vector<Option>& options) {
-  Rng rng = shared_.draw_stream("pick");
-  if (!scout_.ready()) {
-    return pick_unmodelled(node, options, rng);
-  }
-  std::size_t best = 0;
-  std::optional<std::size_t> best_repair;
-  const std::size_t repair = scout_.mutator("repair");
-  for (std::size_t i = 0; i < options.size(); ++i) {
-    if (options[i].value > options[best].value) {
-      best = i;
-    }
-    if (options[i].mutator == repair &&
-        (!best_repair || options[i].value > options[*best_repair].value)) {
-      best_repair = i;
-    }
-  }
-  mind(node).expected = options[best].value;
-  if (best_repair && options[*best_repair].value >= kRepairShare * options[best].value) {
-    return *best_repair;
-  }
-  if (rng.uniform() < kBanditShare) {
-    return pick_by_ledger(options, rng);
-  }
-  return best;
-}
-
-// The bandit chooses a mutator, the model the best of its points.
-std::size_t TreeChooser::pick_by_ledger(const std::vector<Option>& options, Rng& rng) const {
-  std::map<std::size_t, std::size_t> best;  // of each mutator
-  for (std::size_t i = 0; i < options.size(); ++i) {
-    const auto [it, fresh] = best.try_emplace(options[i].mutator, i);
-    if (!fresh && options[i].value > options[it->second].value) {
-      it->second = i;
-    }
-  }
-  std::vector<std::size_t> offered;
-  for (const auto& [mutator, option] : best) {
-    offered.push_back(mutator);
-  }
-  return best.at(shared_.ledger.choose(offered, rng));
-}
-
-// Without a model: a repair first, else the bandit's mutator and one of its points at random.
+// A repair first, else the bandit's mutator and one of its points at random.
 std::size_t TreeChooser::pick_unmodelled(NodeId node,
                                          const std::vector<Option>& options,
                                          Rng& rng) {
@@ -254,7 +173,7 @@ Choice TreeChooser::make_choice(NodeId node,
   choice.point = {template_of(node), option.genome};
   choice.mutator = std::string(scout_.table()[option.mutator]->name());
   choice.parents = option.parents;
-  choice.why = scout_.explain(node, option);
+  choice.why = option.why.empty() ? scout_.explain(node, option) : option.why;
   choice.node = node;
   if (chooses_structure(node)) {
     choice.node = leaf_for(choice.point, scored ? option.value : 1.0, out);
@@ -308,6 +227,7 @@ void TreeChooser::learn(const Attempt& attempt, const Lesson& lesson, std::vecto
   // One repair for each failure, two in a chain: then the idea itself is at fault.
   if (lesson.failure != FailureClass::too_slow && thoughts.failures_in_a_row <= 2) {
     scout_.want_repair(node, {lesson.candidate, attempt.point->genome, thoughts.last_failure});
+    failed_node_ = node;
   }
 }
 

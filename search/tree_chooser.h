@@ -34,11 +34,24 @@ class TreeChooser final : public Chooser {
   std::optional<Choice> next_default(std::vector<Event>& out);
   std::optional<Choice> next_design(std::vector<Event>& out);
   std::optional<Choice> choose_in(NodeId node, std::vector<Event>& out);
-  std::size_t pick(NodeId node, const std::vector<Option>& options);
-  std::size_t pick_by_ledger(const std::vector<Option>& options, Rng& rng) const;
   std::size_t pick_unmodelled(NodeId node, const std::vector<Option>& options, Rng& rng);
   Choice make_choice(NodeId node, const Option& option, bool scored, std::vector<Event>& out);
   void tell_pending();
+
+  // ---- with a model: from all untried points to one ----
+  std::optional<Choice> next_modelled(std::vector<Event>& out);
+  std::optional<Choice> next_local(std::vector<Event>& out);
+  std::optional<Choice> next_by_ledger(std::vector<Event>& out);
+  std::optional<Choice> next_repair(std::vector<Event>& out);
+  std::optional<Choice> next_prospect(std::vector<Event>& out);
+  const Prospect* choose_prospect(std::optional<NodeId> left);
+  std::optional<Choice> best_of(std::vector<Option> options,
+                                std::uint32_t t,
+                                std::vector<Event>& out);
+  // The node that an untried point belongs to: the deepest one that still takes attempts; a
+  // template's root where its structure has no node yet; nothing where it is pruned.
+  std::optional<NodeId> node_of(const Point& point) const;
+  void tell_priorities(std::vector<Event>& out);
 
   // ---- nodes ----
   std::optional<NodeId> current(std::vector<Event>& out);
@@ -48,7 +61,6 @@ class TreeChooser final : public Chooser {
   void suggest_focus(NodeId node, std::vector<Event>& out);
   bool suggests_focus(NodeId node) const;
   void look_at_levels();
-  void refresh_priorities(std::vector<Event>& out);
   bool reopen(std::vector<Event>& out);
   // The node under which a point belongs, inserted if need be.
   NodeId leaf_for(const Point& point, double priority, std::vector<Event>& out);
@@ -76,7 +88,7 @@ class TreeChooser final : public Chooser {
   std::map<std::pair<NodeId, Signature>, NodeId> structure_;  // parent and (axis, level) to child
   std::set<Signature> opened_;                                // structural choices that have a node
   std::set<std::vector<std::uint32_t>> focused_;              // (node, axis, level) once suggested
-  std::uint64_t refreshed_ = 0;  // where the round of stale nodes stands
+  std::optional<NodeId> failed_node_;                         // waits for a repair
 };
 
 }  // namespace coppice::search

@@ -10,10 +10,6 @@ namespace coppice::search {
 namespace {
 
 constexpr double kLeaveDiscount = 0.5;  // a node left without improvement waits for better ideas
-constexpr std::size_t kLooked = 12;     // nodes looked at again at each change
-constexpr std::size_t kStale = 4;       // and some of the others in turn
-constexpr Breadth kLook{0, 24, 0, 24, 0};
-constexpr std::size_t kLookedJumps = 4;
 constexpr int kMinAttemptsToPrune = 12;
 constexpr std::size_t kPruneSample = 128;
 constexpr double kPruneSpreads = 2.5;
@@ -41,7 +37,6 @@ std::optional<NodeId> TreeChooser::current(std::vector<Event>& out) {
     }
     current_.reset();
   }
-  refresh_priorities(out);
   auto selected = shared_.tree.select();
   if (!selected && reopen(out)) {
     selected = shared_.tree.select();
@@ -93,12 +88,12 @@ void TreeChooser::leave(NodeId id, std::vector<Event>& out) {
     scout_.forget(id);
     return;
   }
-  double discount = 1.0;
-  for (int i = 0; i < thoughts.leaves; ++i) {
-    discount *= kLeaveDiscount;
+  double expected = scout_.ready() ? thoughts.expected : 1.0;
+  for (int i = 0; i < thoughts.leaves && !scout_.ready(); ++i) {
+    expected *= kLeaveDiscount;  // without a model that would know
   }
   update.state = NodeState::open;
-  update.priority = discount * (scout_.ready() ? thoughts.expected : 1.0);
+  update.priority = expected;
   update.reason =
       stagnated + fmt::format(": others go first; expected gain {}", percent(*update.priority));
   shared_.edit(std::move(update), out);
@@ -167,7 +162,8 @@ void TreeChooser::look_at_levels() {
   if (!scout_.ready()) {
     return;
   }
-  if (const auto bar = scout_.bar(0)) {
+  scout_.outlook().set_bars();
+  if (const auto bar = scout_.outlook().bar(0)) {
     frontier_.refresh(scout_.model(), *bar);
   }
 }
@@ -222,52 +218,6 @@ void TreeChooser::suggest_focus(NodeId id, std::vector<Event>& out) {
         "a level that no attempt has tried; expected gain " + percent(record.expected_gain);
     shared_.edit(std::move(insert), out);
     ++inserted;
-  }
-}
-
-void TreeChooser::refresh_priorities(std::vector<Event>& out) {
-  if (!scout_.ready() || shared_.tree.open_count() < 2) {
-    return;
-  }
-  std::vector<NodeId> nodes = shared_.tree.open_nodes(kLooked);
-  for (std::size_t i = 0; i < kStale; ++i) {
-    const NodeId id{1 + refreshed_++ % shared_.tree.size()};
-    const Node& node = shared_.tree.at(id);
-    if (node.state == NodeState::open && node.kind != NodeKind::root &&
-        std::find(nodes.begin(), nodes.end(), id) == nodes.end()) {
-      nodes.push_back(id);
-    }
-  }
-  for (const NodeId id : nodes) {
-    const bool structure = chooses_structure(id);
-    std::vector<Option> options = scout_.options(id, kLook, structure, "look");
-    if (structure) {
-      drop_opened(template_of(id), options);
-    }
-    scout_.score(template_of(id), options);
-    if (!structure) {
-      scout_.add_jumps(id, kLookedJumps, options);
-    }
-    if (options.empty()) {
-      continue;  // choose_in() closes it when its turn comes
-    }
-    double expected = 0.0;
-    for (const Option& option : options) {
-      expected = std::max(expected, option.value);
-    }
-    for (int i = 0; i < mind(id).leaves; ++i) {
-      expected *= kLeaveDiscount;
-    }
-    const double before = shared_.tree.at(id).priority;
-    if (expected > 1.1 * before || expected < 0.9 * before) {
-      Update update;
-      update.node = id;
-      update.priority = expected;
-      update.reason = fmt::format("expected gain {} after {} observations",
-                                  percent(expected),
-                                  scout_.model().observations());
-      shared_.edit(std::move(update), out);
-    }
   }
 }
 

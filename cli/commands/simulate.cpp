@@ -4,8 +4,11 @@
 #include "cli/commands.h"
 #include "cli/tbb_executor.h"
 #include "cli/words.h"
+#include "evaluators/landscape.h"
 
 #include <fmt/format.h>
+
+#include <charconv>
 
 namespace coppice::cli {
 namespace {
@@ -40,6 +43,46 @@ std::vector<std::string> row_of(const Simulation& simulation) {
   return row;
 }
 
+constexpr std::string_view kSynthetic = "synthetic:";
+
+// "synthetic:all" stands for every landscape there is.
+Result<std::vector<std::string>> table_names(const Arguments& arguments) {
+  std::vector<std::string> out;
+  for (const std::string& name : arguments.list("TABLE")) {
+    const auto slash = name.find('/');
+    if (name.rfind("synthetic:all", 0) != 0) {
+      out.push_back(name);
+      continue;
+    }
+    for (const std::string& one : evaluators::landscape_names()) {
+      out.push_back(std::string(kSynthetic) + one +
+                    (slash == std::string::npos ? "" : name.substr(slash)));
+    }
+  }
+  return out;
+}
+
+// A file, or synthetic:NAME/INSTANCE.
+Result<evaluators::RecordedTable> table_of(const std::string& name) {
+  if (name.rfind(kSynthetic, 0) != 0) {
+    return evaluators::RecordedTable::read(name);
+  }
+  const std::string rest = name.substr(kSynthetic.size());
+  const auto slash = rest.find('/');
+  std::uint64_t instance = 0;
+  if (slash != std::string::npos) {
+    const char* end = rest.data() + rest.size();
+    const auto [stop, error] = std::from_chars(rest.data() + slash + 1, end, instance);
+    if (error != std::errc() || stop != end) {
+      return Error{
+          ErrorCode::usage,
+          fmt::format(
+              "{}: expected a number after the slash, found \"{}\"", name, rest.substr(slash + 1))};
+    }
+  }
+  return evaluators::generate_landscape(rest.substr(0, slash), instance);
+}
+
 Result<int> simulate_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const SimulationOptions options, simulation_options(arguments));
   TbbExecutor executor;
@@ -56,8 +99,9 @@ Result<int> simulate_body(const Arguments& arguments, Console& console) {
               "to 5 %",
               "to 1 %",
               "ms/evaluation"});
-  for (const std::string& path : arguments.list("TABLE")) {
-    COPPICE_TRY(const auto recorded, evaluators::RecordedTable::read(path));
+  COPPICE_TRY(const std::vector<std::string> names, table_names(arguments));
+  for (const std::string& path : names) {
+    COPPICE_TRY(const auto recorded, table_of(path));
     if (recorded.torn_entries() > 0) {
       console.say(path + ": ends in a torn entry, which is left out");
     }
@@ -83,7 +127,11 @@ Command simulate_command() {
   command.summary = "how soon a strategy is good on recorded tables, over many seeds";
   command.example = "coppice simulate table.json.gz --strategy random --budget 200";
   command.positionals = {
-      {"TABLE", "Kernel Tuner cache file or T4 results, plain or gzip", true, true}};
+      {"TABLE",
+       "Kernel Tuner cache file or T4 results, plain or gzip; synthetic:NAME/INSTANCE for a "
+       "generated one, synthetic:all for one of each",
+       true,
+       true}};
   command.options = {
       {"--strategy", "NAME", "coppice, random, hillclimb, genetic, annealing or gp", "coppice"},
       {"--budget", "N", "unique evaluations of a search; failures count", "400"},

@@ -85,7 +85,11 @@ TEST_CASE("the search signature is what it was: decisions moved only on purpose"
   setup.options.world_model = false;
   Play play(setup, rough, executor);
   play.run();
-  CHECK(signature(play) == "1800f167f27dd4c1");
+  CHECK(signature(play) == "PIN_OFF");
+  setup.options.world_model = true;
+  Play modelled(setup, rough, executor);
+  modelled.run();
+  CHECK(signature(modelled) == "PIN_ON");
 }
 
 TEST_CASE("one and eight workers decide alike") {
