@@ -146,3 +146,28 @@ TEST_CASE("coppice simulate answers in text and JSON, and refuses what it does n
   CHECK(lost.status != 0);
   CHECK(contains(lost.err, "none.json"));
 }
+
+TEST_CASE("coppice simulate plays on generated landscapes too") {
+  const tests::Said one = tests::say({"simulate",
+                                      "synthetic:plateaus/2",
+                                      "--strategy",
+                                      "random",
+                                      "--seeds",
+                                      "1",
+                                      "--budget",
+                                      "20",
+                                      "--json"});
+  CHECK(one.status == 0);
+  CHECK(contains(one.out, "\"table\":\"synthetic:plateaus/2\""));
+  const tests::Said all = tests::say(
+      {"simulate", "synthetic:all", "--strategy", "random", "--seeds", "1", "--budget", "20"});
+  CHECK(all.status == 0);
+  CHECK(contains(all.out, "synthetic:smooth/0"));
+  CHECK(contains(all.out, "synthetic:stencil_model/0"));
+  const tests::Said flat = tests::say({"simulate", "synthetic:flat"});
+  CHECK(flat.status == 2);
+  CHECK(contains(flat.err, "expected one of smooth"));
+  const tests::Said number = tests::say({"simulate", "synthetic:smooth/x"});
+  CHECK(number.status == 2);
+  CHECK(contains(number.err, "found \"x\""));
+}
