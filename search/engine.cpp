@@ -106,6 +106,13 @@ std::vector<Event> Engine::State::propose(int lane) {
 
 // What to do for a lane; nothing when it has to wait, or when all is done.
 std::optional<Event> Engine::State::next_work(int lane, std::vector<Event>& out) {
+  const bool busy = std::any_of(
+      shared.book.in_flight.begin(), shared.book.in_flight.end(), [&](const auto& entry) {
+        return entry.second.proposed.lane == lane;
+      });
+  if (!busy) {
+    pace.asks(lane, elapsed);
+  }
   if (phase == Phase::searching) {
     if (const auto spent = budget_spent()) {
       end_search(*spent, message);
@@ -148,7 +155,9 @@ std::optional<StopReason> Engine::State::budget_spent() const {
   if (budget.attempts > 0 && shared.book.attempts >= budget.attempts) {
     return StopReason::budget_attempts;
   }
-  if (budget.seconds.count() > 0 && elapsed >= budget.seconds) {
+  // An attempt that would end after the budget is not begun.
+  if (budget.seconds.count() > 0 &&
+      (elapsed >= budget.seconds || elapsed + pace.typical() > budget.seconds)) {
     return StopReason::budget_seconds;
   }
   if (budget.money > 0.0 && money >= budget.money) {
@@ -210,6 +219,7 @@ Event Engine::State::send(Proposed proposed, int lane, std::optional<Point> poin
   proposed.lane = lane;
   if (proposed.fidelity == Fidelity::search) {
     ++shared.book.attempts;
+    pace.begins(lane, elapsed);
   }
   shared.book.in_flight.emplace(proposed.attempt, Attempt{proposed, std::move(point), 0});
   return proposed;
@@ -289,6 +299,7 @@ void Engine::State::take_infrastructure(Attempt attempt, const Evidence& evidenc
 }
 
 void Engine::State::take_lost(const std::vector<AttemptId>& lost) {
+  pace.forget();
   for (const AttemptId id : lost) {
     const auto found = shared.book.in_flight.find(id);
     if (found == shared.book.in_flight.end()) {

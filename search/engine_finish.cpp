@@ -15,7 +15,12 @@ void Engine::State::end_search(StopReason why, std::string text) {
       text = fmt::format("{} attempts are spent", shared.book.attempts);
       break;
     case StopReason::budget_seconds:
-      text = fmt::format("{:.0f} s are spent", to_seconds(elapsed));
+      text = fmt::format("{:.1f} s are spent", to_seconds(elapsed));
+      if (elapsed < setup.options.budget.seconds) {
+        text += fmt::format(" of {:.0f} s, and another attempt takes about {:.2g} s",
+                            to_seconds(setup.options.budget.seconds),
+                            to_seconds(pace.typical()));
+      }
       break;
     case StopReason::budget_money:
       text = fmt::format("{:.2f} of {:.2f} in money are spent", money, setup.options.budget.money);

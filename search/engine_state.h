@@ -3,6 +3,7 @@
 
 #include "search/chooser.h"
 #include "search/engine.h"
+#include "search/pace.h"
 
 #include <deque>
 #include <map>
@@ -79,6 +80,7 @@ struct Engine::State {
   std::vector<Finalist> finalists;                   // by class, best first
   std::vector<std::optional<CandidateId>> promoted;  // by class
   Nanoseconds elapsed{};
+  Pace pace;
   double money = 0.0;
   std::optional<std::string> user_stop;
   StopReason reason = StopReason::exhausted;

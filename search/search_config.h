@@ -28,7 +28,7 @@ Result<Strategy> strategy(std::string_view text);
 
 struct Budget {
   std::int64_t attempts = 0;  // 0 = no limit; promotion not counted
-  Nanoseconds seconds{};      // 0 = no limit; compared with Tick::elapsed
+  Nanoseconds seconds{};      // 0 = no limit; of Tick::elapsed, with the next attempt in mind
   double money = 0.0;
 };
 

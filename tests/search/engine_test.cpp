@@ -1,5 +1,6 @@
 // The engine as its users see it: budgets, phases, failures, replay.
 #include "core/digest.h"
+#include "search/pace.h"
 #include "tests/search/fake_world.h"
 
 #include <set>
@@ -243,6 +244,58 @@ TEST_CASE("the seconds budget reads ticks alone") {
   play.run();
   CHECK(play.stopped->reason == StopReason::budget_seconds);
   CHECK(count(play, Fidelity::search) == 11);
+}
+
+TEST_CASE("an attempt that would end after the seconds budget is not begun, and a replay agrees") {
+  search::EngineSetup setup = setup_for(two_templates(), 0);
+  setup.options.budget.seconds = std::chrono::seconds(10);
+  InlineExecutor executor;
+  Play play(setup, bowl, executor);
+  // Each attempt takes 1.5 s: the seventh would end at 10.5 s.
+  Nanoseconds now{0};
+  while (!play.stopped) {
+    play.feed(Tick{now});
+    play.feed(WorkRequested{0});
+    now += std::chrono::milliseconds(1500);
+    while (!play.flying.empty()) {
+      play.land();
+    }
+  }
+  CHECK(play.stopped->reason == StopReason::budget_seconds);
+  CHECK(play.stopped->message == "9.0 s are spent of 10 s, and another attempt takes about 1.5 s");
+  CHECK(count(play, Fidelity::search) == 6);
+  auto fresh = search::Engine::create(setup, executor);
+  REQUIRE(fresh.ok());
+  for (std::size_t i = 0; i < play.transcript.inputs.size(); ++i) {
+    std::vector<std::string> decisions;
+    for (const Event& event : fresh->handle(play.transcript.inputs[i])) {
+      decisions.push_back(encode(event));
+    }
+    REQUIRE(decisions == play.transcript.decisions[i]);
+  }
+}
+
+TEST_CASE("the pace is the median of the newest durations, lane by lane") {
+  search::Pace pace;
+  CHECK(pace.typical() == Nanoseconds{0});
+  pace.asks(0, Nanoseconds{5});  // nothing was begun
+  pace.begins(0, Nanoseconds{10});
+  pace.begins(1, Nanoseconds{12});
+  pace.asks(0, Nanoseconds{40});
+  CHECK(pace.typical() == Nanoseconds{30});
+  pace.asks(1, Nanoseconds{112});
+  pace.begins(0, Nanoseconds{200});
+  pace.asks(0, Nanoseconds{260});
+  CHECK(pace.typical() == Nanoseconds{60});
+  pace.begins(0, Nanoseconds{300});
+  pace.forget();
+  pace.asks(0, Nanoseconds{1000});
+  CHECK(pace.typical() == Nanoseconds{60});
+  for (int i = 0; i < 15; ++i) {
+    pace.begins(0, Nanoseconds{1000});
+    pace.asks(0, Nanoseconds{1001});
+  }
+  CHECK(pace.typical() == Nanoseconds{1});
 }
 
 TEST_CASE("a stop finishes what is in flight, promotes nothing and ends") {
