@@ -15,7 +15,9 @@ constexpr Nanoseconds kRedraw{100 * 1000 * 1000};
 std::string what_of(const Proposed& proposal) {
   switch (proposal.fidelity) {
     case Fidelity::search:
-      return proposal.mutator + " in " + proposal.spec.template_name;
+      return proposal.spec.template_name.empty()
+                 ? proposal.mutator + " (" + proposal.why + ")"
+                 : proposal.mutator + " in " + proposal.spec.template_name;
     case Fidelity::finalist:
       return "timing a finalist again";
     case Fidelity::promote:

@@ -1,6 +1,7 @@
 // Reads and writes run configurations; the grammar is in docs/config.md.
 #include "cli/run_config.h"
 
+#include "cli/llm_setup.h"
 #include "cli/text_file.h"
 
 #include <algorithm>
@@ -162,6 +163,23 @@ Result<void> read_lists(const JsonReader& json, RunConfig& config) {
   return {};
 }
 
+Result<void> read_llm(const JsonReader& json, RunConfig& config) {
+  const auto llm = json.find("llm");
+  if (!llm) {
+    return {};
+  }
+  if (llm->is_object()) {
+    const Result<LlmSetup> setup = llm_setup(*llm);
+    if (!setup.ok()) {
+      return setup.error();
+    }
+  } else if (!llm->is_string()) {
+    return llm->error("\"off\", the name of a profile in configs/llm, or a profile");
+  }
+  config.llm = llm->copy();
+  return {};
+}
+
 Json write_search(const search::SearchOptions& options, Json out) {
   Json budget = Json::object();
   budget.set("attempts", options.budget.attempts);
@@ -206,11 +224,7 @@ Result<RunConfig> run_config(const JsonReader& json) {
   COPPICE_TRY_VOID(read_search(json, config.search));
   COPPICE_TRY_VOID(read_where(json, config));
   COPPICE_TRY_VOID(read_lists(json, config));
-  COPPICE_TRY(config.llm, json.text_or("llm", config.llm));
-  if (config.llm != "off") {
-    COPPICE_TRY(const JsonReader llm, json.at("llm"));
-    return llm.error("\"off\" (this version searches without a language model)");
-  }
+  COPPICE_TRY_VOID(read_llm(json, config));
   COPPICE_TRY_VOID(
       read_fixed(json, "warm_start", false, "this version begins every search from nothing"));
   return config;

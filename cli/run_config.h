@@ -25,12 +25,12 @@ struct RunConfig {
   search::SearchOptions search;      // strategy, budget, lanes, finalists, switches
   std::vector<std::string> compare;  // strategies to run beside it on the same budget
 
-  int devices = 1;                    // timing lanes to use
-  int lane_threads = 0;               // cpu: threads a candidate may use; 0 = all cores
-  int compile_jobs = 0;               // 0 = from the number of cores
-  std::string isolation = "best";     // least level demanded of the candidate's process
-  std::vector<std::string> launcher;  // in front of the device agent's command line
-  std::string llm = "off";
+  int devices = 1;                        // timing lanes to use
+  int lane_threads = 0;                   // cpu: threads a candidate may use; 0 = all cores
+  int compile_jobs = 0;                   // 0 = from the number of cores
+  std::string isolation = "best";         // least level demanded of the candidate's process
+  std::vector<std::string> launcher;      // in front of the device agent's command line
+  Json llm = "off";                       // a profile's name, or the profile itself
   std::vector<std::string> seed_kernels;  // folders of the user's own kernels
 };
 

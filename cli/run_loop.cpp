@@ -35,11 +35,16 @@ class Loop {
         pool_.stop();
         return finish(true);
       }
+      COPPICE_TRY_VOID(take_answers());
       if (!stopped_ && interrupts == 0) {
         COPPICE_TRY_VOID(hand_out_work());
       }
       if (in_flight_.empty() && (stopped_ || interrupts > 0)) {
         return finish(!stopped_);
+      }
+      if (in_flight_.empty() && parts_.llm != nullptr && parts_.llm->waiting()) {
+        COPPICE_TRY_VOID(wait_for_answer());
+        continue;
       }
       if (in_flight_.empty()) {
         COPPICE_TRY_VOID(unstick());
@@ -65,12 +70,44 @@ class Loop {
   // Records an input and acts on the decisions.
   Result<void> record(const Event& input) {
     COPPICE_TRY(const std::vector<Event> decisions, parts_.recorder.step(input));
+    COPPICE_TRY_VOID(tell_model(input));
     for (const Event& decision : decisions) {
+      COPPICE_TRY_VOID(tell_model(decision));
       if (const auto* stopped = std::get_if<Stopped>(&decision)) {
         stopped_ = *stopped;
       } else if (const auto* proposed = std::get_if<Proposed>(&decision)) {
         COPPICE_TRY_VOID(dispatch(*proposed));
       }
+    }
+    return {};
+  }
+
+  Result<void> tell_model(const Event& event) {
+    return parts_.llm == nullptr ? Result<void>() : parts_.llm->hear(event, parts_.recorder);
+  }
+
+  // Answers of language models that have come since the last look.
+  Result<void> take_answers() {
+    while (parts_.llm != nullptr) {
+      COPPICE_TRY(std::optional<LlmReplied> reply, parts_.llm->answer(parts_.recorder));
+      if (!reply) {
+        return {};
+      }
+      idle_lanes_.clear();
+      COPPICE_TRY_VOID(record(*std::move(reply)));
+    }
+    return {};
+  }
+
+  // Only a model's answer can bring work.
+  Result<void> wait_for_answer() {
+    COPPICE_TRY_VOID(parts_.recorder.commit());
+    parts_.observer.waiting(elapsed(), view());
+    static_cast<void>(pool_.next(kWait));  // nothing is in flight: this only waits
+    const Nanoseconds before = last_tick_;
+    COPPICE_TRY_VOID(tick(kTickWaiting));
+    if (last_tick_ != before) {
+      idle_lanes_.clear();
     }
     return {};
   }
@@ -188,11 +225,24 @@ class Loop {
       COPPICE_TRY_VOID(tick(Nanoseconds{1}));
     }
     COPPICE_TRY_VOID(parts_.recorder.commit());
+    COPPICE_TRY_VOID(end_questions());
     RunEnd end;
     end.interrupted = interrupted && !stopped_;
     end.stopped = stopped_;
     end.elapsed = elapsed();
     return end;
+  }
+
+  // What is under way is given up; what it cost is still recorded.
+  Result<void> end_questions() {
+    if (parts_.llm != nullptr) {
+      parts_.llm->stop();
+    }
+    while (parts_.llm != nullptr && parts_.llm->waiting()) {
+      COPPICE_TRY_VOID(take_answers());
+      static_cast<void>(pool_.next(kGroupAge));
+    }
+    return parts_.recorder.commit();
   }
 
   struct Flight {

@@ -3,6 +3,7 @@
 
 #include "archive/experiment_log.h"
 #include "cli/evaluation_pool.h"
+#include "cli/llm_desk.h"
 #include "cli/run_recorder.h"
 #include "core/clock.h"
 #include "search/engine.h"
@@ -43,6 +44,7 @@ struct RunLoop {
   PoolOptions pool;
   Nanoseconds elapsed_before{};  // of earlier sessions
   std::uint64_t secret = 0;      // values of this session's tests are drawn from it
+  LlmDesk* llm = nullptr;        // where a language model is asked
 };
 
 struct RunEnd {

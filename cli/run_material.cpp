@@ -2,6 +2,7 @@
 #include "cli/run_material.h"
 
 #include "cli/host_target.h"
+#include "cli/stored_kernel.h"
 #include "cli/text_file.h"
 #include "experiments/op_loader.h"
 #include "mutators/render.h"
@@ -25,6 +26,11 @@ Result<RunMaterial> complete(RunMaterial material) {
     return Error{ErrorCode::config,
                  "op " + material.op.name + " has no suite '" + material.config.suite +
                      "' (it has " + known + ")"};
+  }
+  const JsonReader llm = material.config.llm.reader("llm");
+  if (llm.is_object()) {
+    COPPICE_TRY(material.llm, llm_setup(llm));
+    material.config.search.llm = material.llm->search;
   }
   material.classes = precision_classes(material.op, *suite);
   COPPICE_TRY(material.templates,
@@ -80,6 +86,25 @@ Result<FileMap> recall_files(const archive::ExperimentLog& log, const Digest& ma
   return files;
 }
 
+// The texts that models' ideas refer to.
+Result<void> recall_stored(const archive::ExperimentLog& log, RunMaterial& material) {
+  return log.visit(EventSeq{1}, [&](const archive::LogRow& row) -> Result<bool> {
+    if (row.bytes.find("\"llm_replied\"") == std::string::npos) {
+      return true;
+    }
+    COPPICE_TRY(const Event event, decode(row.bytes));
+    const auto* replied = std::get_if<LlmReplied>(&event);
+    if (replied != nullptr && replied->idea) {
+      for (const auto& digest : {replied->idea->spec.source, replied->idea->spec.plan}) {
+        if (digest) {
+          COPPICE_TRY((*material.stored)[*digest], log.blob(*digest).within("stored kernel"));
+        }
+      }
+    }
+    return true;
+  });
+}
+
 Result<RunStarted> first_event(const archive::ExperimentLog& log) {
   std::optional<RunStarted> started;
   COPPICE_TRY_VOID(log.visit(EventSeq{1}, [&](const archive::LogRow& row) -> Result<bool> {
@@ -129,6 +154,7 @@ Result<std::string> add_kernel(Op& op, const std::string& folder, const std::str
 Result<RunMaterial> gather(const RunConfig& config, const Places& places) {
   RunMaterial material;
   material.config = config;
+  COPPICE_TRY(material.config.llm, resolved_llm(config.llm, places));
   COPPICE_TRY(const std::string folder, places.find_op(config.op));
   COPPICE_TRY(material.op, experiments::load_op(folder));
   for (const std::string& kernel : config.seed_kernels) {
@@ -157,7 +183,11 @@ Result<RunMaterial> recall(const archive::ExperimentLog& log) {
     COPPICE_TRY(Json warm, blob_json(log, digest, "archived warm-start data"));
     material.warm.push_back(std::move(warm));
   }
-  return complete(std::move(material));
+  COPPICE_TRY(material, complete(std::move(material)));
+  if (material.llm) {
+    COPPICE_TRY_VOID(recall_stored(log, material));
+  }
+  return material;
 }
 
 Result<void> store(archive::ExperimentLog& log,
@@ -198,6 +228,9 @@ search::EngineSetup engine_setup(const RunMaterial& material) {
 Result<Candidate> candidate_of(const RunMaterial& material,
                                CandidateId id,
                                const CandidateSpec& spec) {
+  if (spec.template_name.empty()) {
+    return stored_candidate(material, id, spec);
+  }
   const Template* source = material.op.find_template(spec.template_name);
   const auto space =
       std::ranges::find(material.templates.spaces, spec.template_name, &TemplateSpace::name);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "archive/experiment_log.h"
+#include "cli/llm_setup.h"
 #include "cli/places.h"
 #include "cli/run_config.h"
 #include "cli/template_spaces.h"
@@ -9,6 +10,9 @@
 #include "core/target.h"
 #include "search/engine.h"
 
+#include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,7 +26,11 @@ struct RunMaterial {
   std::vector<std::string> classes;  // precision classes of the suite, headline first
   std::vector<Json> warm;
   int decision_version = search::kDecisionVersion;
-  std::string run;  // name; empty before it has one
+  std::string run;              // name; empty before it has one
+  std::optional<LlmSetup> llm;  // the models that it asks
+  // Texts of candidates that are no template's, by digest; grows while models answer.
+  std::shared_ptr<std::map<Digest, std::string>> stored =
+      std::make_shared<std::map<Digest, std::string>>();
 
   const Suite& suite() const;
 };

@@ -52,6 +52,9 @@ Result<Candidate> RunReader::candidate(const archive::Attempt& attempt) const {
 std::string RunReader::label(const archive::Attempt& attempt) const {
   const CandidateSpec& spec = attempt.proposal.spec;
   const auto& spaces = material_->templates.spaces;
+  if (spec.template_name.empty()) {
+    return attempt.proposal.why;  // a model's idea: its title
+  }
   const auto found = std::ranges::find(spaces, spec.template_name, &TemplateSpace::name);
   if (found == spaces.end() || spec.genome.levels.size() != found->space.size()) {
     return spec.template_name;

@@ -68,6 +68,7 @@ struct Start {
   std::string run;
   Nanoseconds elapsed{};
   std::vector<BaselineFrozen> baselines;
+  LlmDesk* llm = nullptr;
 };
 
 Result<std::vector<BaselineFrozen>> freeze(RunRecorder& recorder,
@@ -136,7 +137,8 @@ Result<SessionResult> search(RunRecorder& recorder,
                       world.interrupts,
                       pool_options(material),
                       start.elapsed,
-                      secret};
+                      secret,
+                      start.llm};
   Result<RunEnd> end = run_loop(parts);
   world.console.clear_progress();
   if (!end.ok()) {
@@ -145,6 +147,42 @@ Result<SessionResult> search(RunRecorder& recorder,
                      start.run};
   }
   return SessionResult{start.run, *end, start.baselines};
+}
+
+// What earlier sessions of a run paid for its language models.
+Result<llm::Spent> spent_on_models(const archive::ExperimentLog& log) {
+  llm::Spent spent;
+  COPPICE_TRY_VOID(log.visit(EventSeq{1}, [&](const archive::LogRow& row) -> Result<bool> {
+    COPPICE_TRY(const Event event, decode(row.bytes));
+    if (const auto* replied = std::get_if<LlmReplied>(&event)) {
+      ++spent.requests;
+      spent.in += replied->tokens_in;
+      spent.out += replied->tokens_out;
+      spent.cached += replied->tokens_cached;
+      spent.money = spent.money + llm::Money::of_dollars(replied->cost.money);
+      spent.time += replied->cost.llm;
+    }
+    return true;
+  }));
+  return spent;
+}
+
+// Null where the run asks no model.
+Result<std::unique_ptr<LlmDesk>> open_desk(const archive::ExperimentLog& log,
+                                           const RunMaterial& material,
+                                           const SessionWorld& world) {
+  if (!material.llm) {
+    return std::unique_ptr<LlmDesk>();
+  }
+  COPPICE_TRY(const llm::Spent spent, spent_on_models(log));
+  COPPICE_TRY(auto desk,
+              LlmDesk::open({material, world.clock, spent, world.cassette, world.environment}));
+  COPPICE_TRY_VOID(log.visit(EventSeq{1}, [&](const archive::LogRow& row) -> Result<bool> {
+    COPPICE_TRY(const Event event, decode(row.bytes));
+    desk->remember(event);
+    return true;
+  }));
+  return desk;
 }
 
 }  // namespace
@@ -160,10 +198,11 @@ Result<SessionResult> start_run(const archive::RunStore& store,
   COPPICE_TRY(archive::ExperimentLog log,
               store.open_run(run, archive::ExperimentLog::Mode::create));
   COPPICE_TRY_VOID(cli::store(log, material, run, world.evaluator.environment()));
+  COPPICE_TRY(const auto desk, open_desk(log, material, world));
   RunRecorder recorder(engine, log, world.clock);
   COPPICE_TRY_VOID(log.commit());
   world.console.say(world.prefix + "run " + run + " (kept in " + store.directory() + ")");
-  Start start{run, Nanoseconds{0}, {}};
+  Start start{run, Nanoseconds{0}, {}, desk.get()};
   COPPICE_TRY(start.baselines, freeze(recorder, frozen, world, run));
   if (frozen.empty()) {
     tell_baselines(start.baselines, world);
@@ -197,8 +236,9 @@ Result<SessionResult> resume_run(archive::ExperimentLog log,
                  "run " + material.run + " has ended (" + replayed.state.stopped->message +
                      "); there is nothing to resume"};
   }
+  COPPICE_TRY(const auto desk, open_desk(log, material, world));
   RunRecorder recorder(engine, log, world.clock);
-  Start start{material.run, replayed.state.elapsed, replayed.state.baselines};
+  Start start{material.run, replayed.state.elapsed, replayed.state.baselines, desk.get()};
   const bool frozen_before = !start.baselines.empty();
   COPPICE_TRY(
       const auto decisions,

@@ -21,7 +21,9 @@ struct SessionWorld {
   Executor& executor;
   Console& console;
   std::function<int()> interrupts;
-  std::string prefix;  // of progress lines
+  std::string prefix;                                 // of progress lines
+  std::shared_ptr<llm::Cassette> cassette = nullptr;  // recorded answers of language models
+  llm::Environment environment = llm::process_environment;
 };
 
 struct SessionResult {

@@ -98,18 +98,34 @@ struct EditApplied {
   Edit edit;
 };
 
-// An LLM mutator asks; the shell sends it.
+// An LLM mutator asks; the shell writes the prompt and sends it.
 struct LlmAsked {
   LlmRequestId request;
-  NodeId node;
-  Digest prompt;
+  NodeId node;                       // under which the answer belongs
+  std::string action;                // "rewrite", "repair", ...
+  std::vector<CandidateId> parents;  // whose code is shown, the first one to be changed
+  std::string why;
 };
+
+// Code that a model proposed, as stored text.
+struct LlmIdea {
+  std::string title, text;  // in words
+  CandidateSpec spec;
+  std::vector<Genome> variants;  // other levels of the axes that it declared, worth trying too
+};
+
 struct LlmReplied {  // input
   LlmRequestId request;
+  Digest prompt;  // blobs
   Digest reply;
-  bool failed = false;
-  std::string message;
+  bool failed = false;  // no idea came of it
+  std::string message;  // why
   Cost cost;
+  std::string model;  // that answered
+  std::int64_t tokens_in = 0, tokens_out = 0, tokens_cached = 0;
+  bool gone = false;                 // there is no use in asking again in this run
+  std::vector<std::string> refused;  // parts of the reply that were not taken, and why
+  std::optional<LlmIdea> idea;
 };
 
 enum class StopReason { budget_attempts, budget_seconds, budget_money, exhausted, user, failed };

@@ -149,25 +149,81 @@ Result<Event> read_resumed(const JsonReader& json) {
   return fields.done(Event(std::move(e)));
 }
 
-Json body(const LlmReplied& e) {
+Json idea_json(const LlmIdea& idea) {
   return Json::object()
-      .set("request", e.request.value)
-      .set("reply", e.reply.hex())
-      .set("failed", e.failed)
-      .set("message", e.message)
-      .set("cost", to_json(e.cost));
+      .set("title", idea.title)
+      .set("text", idea.text)
+      .set("spec", to_json(idea.spec))
+      .set("variants", Json::array_of(idea.variants, [](const Genome& genome) {
+             return Json::array_of(genome.levels, [](std::uint16_t level) { return int{level}; });
+           }));
+}
+
+Result<LlmIdea> read_idea(const JsonReader& json) {
+  LlmIdea idea;
+  std::vector<std::vector<int>> variants;
+  Json spec;
+  Fields fields(json, {"title", "text", "spec", "variants"});
+  fields.need("title", idea.title).need("text", idea.text).need("spec", spec);
+  fields.need("variants", variants);
+  COPPICE_TRY(idea, fields.done(std::move(idea)));
+  COPPICE_TRY(const JsonReader at, json.at("spec"));
+  COPPICE_TRY(idea.spec, candidate_spec(at));
+  for (const std::vector<int>& levels : variants) {
+    Genome genome;
+    for (const int level : levels) {
+      if (level < 0 || level > 65535) {
+        return json.complain("a level is out of range");
+      }
+      genome.levels.push_back(static_cast<std::uint16_t>(level));
+    }
+    idea.variants.push_back(std::move(genome));
+  }
+  return idea;
+}
+
+Json body(const LlmReplied& e) {
+  Json out = Json::object();
+  out.set("request", e.request.value).set("prompt", e.prompt.hex()).set("reply", e.reply.hex());
+  out.set("failed", e.failed).set("message", e.message).set("cost", to_json(e.cost));
+  out.set("model", e.model).set("tokens_in", e.tokens_in).set("tokens_out", e.tokens_out);
+  out.set("tokens_cached", e.tokens_cached).set("gone", e.gone);
+  out.set("refused", Json::array_of(e.refused, [](const std::string& text) { return Json(text); }));
+  if (e.idea) {
+    out.set("idea", idea_json(*e.idea));
+  }
+  return out;
 }
 
 Result<Event> read_llm_replied(const JsonReader& json) {
   LlmReplied e;
-  Fields fields(json, {"v", "kind", "request", "reply", "failed", "message", "cost"});
-  fields.need("request", e.request)
-      .need("reply", e.reply)
-      .need("failed", e.failed)
-      .need("message", e.message);
+  Json idea;
+  Fields fields(json,
+                {"v",
+                 "kind",
+                 "request",
+                 "prompt",
+                 "reply",
+                 "failed",
+                 "message",
+                 "cost",
+                 "model",
+                 "tokens_in",
+                 "tokens_out",
+                 "tokens_cached",
+                 "gone",
+                 "refused",
+                 "idea"});
+  fields.need("request", e.request).need("prompt", e.prompt).need("reply", e.reply);
+  fields.need("failed", e.failed).need("message", e.message).need("model", e.model);
+  fields.need("tokens_in", e.tokens_in).need("tokens_out", e.tokens_out);
+  fields.need("tokens_cached", e.tokens_cached).need("gone", e.gone).need("refused", e.refused);
   COPPICE_TRY(e, fields.done(std::move(e)));
   COPPICE_TRY(const JsonReader spent, json.at("cost"));
   COPPICE_TRY(e.cost, cost(spent));
+  if (const auto at = json.find("idea")) {
+    COPPICE_TRY(e.idea, read_idea(*at));
+  }
   return Event(std::move(e));
 }
 
@@ -256,14 +312,17 @@ Json body(const LlmAsked& e) {
   return Json::object()
       .set("request", e.request.value)
       .set("node", e.node.value)
-      .set("prompt", e.prompt.hex());
+      .set("action", e.action)
+      .set("parents", ids_json(e.parents))
+      .set("why", e.why);
 }
 
 Result<Event> read_llm_asked(const JsonReader& json) {
   LlmAsked e;
-  Fields fields(json, {"v", "kind", "request", "node", "prompt"});
-  fields.need("request", e.request).need("node", e.node).need("prompt", e.prompt);
-  return fields.done(Event(e));
+  Fields fields(json, {"v", "kind", "request", "node", "action", "parents", "why"});
+  fields.need("request", e.request).need("node", e.node).need("action", e.action);
+  fields.need("parents", e.parents).need("why", e.why);
+  return fields.done(Event(std::move(e)));
 }
 
 Json body(const Stopped& e) {

@@ -182,6 +182,30 @@ ReplyParts parts_of(std::string_view text) {
   return parts_of_blocks(text);
 }
 
+// An axis with what follows from its levels filled in, where the reply left it out.
+Json completed_axis(const JsonReader& axis) {
+  Json out = axis.copy();
+  const auto levels = axis.is_object() ? axis.find("levels") : std::nullopt;
+  if (!levels || !levels->is_array()) {
+    return out;  // refused later, by name
+  }
+  const std::vector<JsonReader> items = levels->items().value();
+  if (items.empty()) {
+    return out;
+  }
+  const JsonReader& first = items.front();
+  if (!axis.find("type")) {
+    out.set("type", first.is_bool() ? "boolean" : first.is_string() ? "categorical" : "ordinal");
+  }
+  if (!axis.find("kind")) {
+    out.set("kind", "other");
+  }
+  if (!axis.find("default")) {
+    out.set("default", first.copy());
+  }
+  return out;
+}
+
 // The parent's recipe with the reply's parts in their places; an error when a part is none.
 Result<Json> merged_recipe(const Json& parent, const Json& own, std::vector<std::string>& refused) {
   Json out = parent;
@@ -204,7 +228,10 @@ Result<Json> merged_recipe(const Json& parent, const Json& own, std::vector<std:
         return plan.error();
       }
     }
-    if (list || key == "precision" || key == "plan") {
+    if (key == "axes") {
+      const std::vector<JsonReader> axes = value.items().value();
+      out.set(key, Json::array_of(axes, completed_axis));
+    } else if (list || key == "precision" || key == "plan") {
       out.set(key, value.copy());
     } else {
       refused.push_back(fmt::format("recipe: \"{}\" can't be set by a reply", shortened(key, 40)));

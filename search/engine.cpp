@@ -22,6 +22,9 @@ Engine::State::State(EngineSetup given, Domain domain, Executor& executor)
       shared(setup.seed, setup.options, std::move(domain)),
       chooser(make_chooser(shared, executor)),
       promoted(shared.domain.classes().size()) {
+  if (setup.options.llm.on) {
+    llm.emplace(shared, setup.options.llm);
+  }
   view.state = this;
 }
 
@@ -128,8 +131,11 @@ std::optional<Event> Engine::State::next_work(int lane, std::vector<Event>& out)
   }
   std::optional<Proposed> proposed;
   if (phase == Phase::searching) {
+    if (llm) {
+      llm->ask(out);
+    }
     proposed = next_search(out);
-    if (!proposed && shared.book.in_flight.empty()) {
+    if (!proposed && shared.book.in_flight.empty() && !(llm && llm->waiting())) {
       end_search(StopReason::exhausted, "every point was tried");
     }
   }
@@ -169,6 +175,9 @@ std::optional<StopReason> Engine::State::budget_spent() const {
 std::optional<Proposed> Engine::State::next_search(std::vector<Event>& out) {
   if (auto stored = next_stored(out)) {
     return stored;
+  }
+  if (auto own = next_of_model()) {
+    return own;
   }
   auto choice = chooser->next(out);
   if (!choice) {
@@ -214,6 +223,26 @@ std::optional<Proposed> Engine::State::next_stored(std::vector<Event>& out) {
   return proposed;
 }
 
+// A candidate of the language model: stored text, as the user's kernels are.
+std::optional<Proposed> Engine::State::next_of_model() {
+  auto work = llm ? llm->next() : std::nullopt;
+  if (!work) {
+    return std::nullopt;
+  }
+  setup.seeds.push_back(work->spec);
+  const std::uint32_t place = next_seed++;
+  COPPICE_CHECK(place + 1 == setup.seeds.size());  // the user's own came first
+  Proposed proposed;
+  proposed.node = work->node;
+  proposed.candidate = shared.book.enter_stored(place, work->node);
+  llm->sent(*work, proposed.candidate);
+  proposed.spec = std::move(work->spec);
+  proposed.parents = std::move(work->parents);
+  proposed.mutator = std::move(work->mutator);
+  proposed.why = std::move(work->why);
+  return proposed;
+}
+
 Event Engine::State::send(Proposed proposed, int lane, std::optional<Point> point) {
   proposed.attempt = {++attempts_named};
   proposed.lane = lane;
@@ -248,8 +277,14 @@ std::vector<Event> Engine::State::observe(const Event& input) {
     }
   } else if (const auto* resumed = std::get_if<Resumed>(&input)) {
     take_lost(resumed->lost);
+    if (llm) {
+      llm->lost();
+    }
   } else if (const auto* replied = std::get_if<LlmReplied>(&input)) {
     money += replied->cost.money;
+    if (llm && phase == Phase::searching && !user_stop) {
+      llm->take(*replied, out);
+    }
   }
   return out;
 }
@@ -273,6 +308,9 @@ void Engine::State::take(const Evidence& evidence, std::vector<Event>& out) {
   }
   const Lesson lesson = shared.book.learn(attempt, evidence);
   chooser->learn(attempt, lesson, out);
+  if (llm) {
+    llm->learn(attempt, lesson, out);
+  }
 }
 
 // Our fault or the machine's: not charged, and tried once more.

@@ -15,6 +15,7 @@ Error unfit(std::string what) {
 }  // namespace
 
 Result<void> Engine::State::follow(const Event& event) {
+  llm.reset();  // what it asked and concluded stands in the log
   if (const auto* edit = std::get_if<EditApplied>(&event)) {
     return follow_edit(edit->edit);
   }
@@ -82,6 +83,10 @@ Result<void> Engine::State::follow_proposal(Proposed proposed) {
 Result<void> Engine::State::follow_candidate(const Proposed& proposed) {
   CandidateId entered;
   if (next_seed < setup.seeds.size() && proposed.spec == setup.seeds[next_seed]) {
+    entered = shared.book.enter_stored(next_seed++, proposed.node);
+  } else if (proposed.spec.template_name.empty() && proposed.spec.source) {
+    // A language model's: it has no place before it is proposed.
+    setup.seeds.insert(setup.seeds.begin() + next_seed, proposed.spec);
     entered = shared.book.enter_stored(next_seed++, proposed.node);
   } else {
     const auto t = shared.domain.find_template(proposed.spec.template_name);

@@ -3,6 +3,7 @@
 
 #include "search/chooser.h"
 #include "search/engine.h"
+#include "search/llm_slot.h"
 #include "search/pace.h"
 
 #include <deque>
@@ -48,6 +49,7 @@ struct Engine::State {
   // ---- proposing ----
   std::optional<Proposed> next_search(std::vector<Event>& out);
   std::optional<Proposed> next_stored(std::vector<Event>& out);
+  std::optional<Proposed> next_of_model();
   std::optional<Proposed> next_final();
   Event send(Proposed proposed, int lane, std::optional<Point> point);
   Event send_again(int lane);
@@ -69,6 +71,7 @@ struct Engine::State {
   EngineSetup setup;
   Shared shared;
   std::unique_ptr<Chooser> chooser;
+  std::optional<LlmSlot> llm;
   Phase phase = Phase::searching;
   bool planted = false;
   std::uint64_t attempts_named = 0;

@@ -32,6 +32,16 @@ struct Budget {
   double money = 0.0;
 };
 
+// A language model beside the rules.
+struct LlmOptions {
+  bool on = false;
+  int slots = 2;  // questions at once
+  double share =
+      0.25;         // of the attempts that its candidates may take; less when they bring nothing
+  int repairs = 2;  // of one idea
+  std::vector<std::string> actions = {"rewrite", "new_template", "crossover"};  // asked in turn
+};
+
 struct SearchOptions {
   Strategy strategy = Strategy::coppice;
   Budget budget;
@@ -44,6 +54,7 @@ struct SearchOptions {
   bool evolution = true;
   bool memory = true;
   bool tree = true;
+  LlmOptions llm;
 };
 
 struct EngineSetup {

@@ -1,12 +1,14 @@
 // `coppice run`: searches, and says what came of it.
 #include "cli/commands.h"
 #include "cli/interrupts.h"
+#include "cli/llm_estimate.h"
 #include "cli/make_evaluator.h"
 #include "cli/retime.h"
 #include "cli/run_answer.h"
 #include "cli/run_session.h"
 #include "cli/tbb_executor.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -67,6 +69,9 @@ Result<RunConfig> configure(const Arguments& arguments, const Places& places) {
       return strategy.error().within("--compare");
     }
   }
+  if (arguments.has("--llm")) {
+    config.llm = arguments.text("--llm");
+  }
   for (const std::string& folder : arguments.list("--seed-kernel")) {
     config.seed_kernels.push_back(folder);
   }
@@ -79,6 +84,21 @@ struct World {
   TbbExecutor executor;
   Interrupts interrupts;
 };
+
+// Answers of language models that are used again, and new ones kept; null without the option.
+Result<std::shared_ptr<llm::Cassette>> cassette_of(const Arguments& arguments,
+                                                   const RunMaterial& material) {
+  if (!arguments.has("--llm-cassette")) {
+    return std::shared_ptr<llm::Cassette>();
+  }
+  if (!material.llm) {
+    return Error{ErrorCode::usage, "--llm-cassette: this run asks no language model (--llm NAME)"};
+  }
+  const bool records = std::ranges::any_of(
+      material.llm->models, [](const LlmModel& model) { return model.provider != "cassette"; });
+  COPPICE_TRY(auto cassette, llm::Cassette::open(arguments.text("--llm-cassette"), records));
+  return std::shared_ptr<llm::Cassette>(std::move(cassette));
+}
 
 std::string lead_of(const RunConfig& config, bool several) {
   return several ? std::string(search::to_text(config.search.strategy)) + ": " : std::string();
@@ -95,6 +115,9 @@ Result<std::vector<Against>> run_others(const RunMaterial& material,
     RunMaterial other = material;
     COPPICE_TRY(other.config.search.strategy, strategy_of(name));
     other.config.compare.clear();
+    other.config.llm = "off";  // rules alone
+    other.config.search.llm = {};
+    other.llm.reset();
     if (other.config.search.strategy == material.config.search.strategy) {
       continue;
     }
@@ -121,6 +144,12 @@ Result<int> run_body(const Arguments& arguments, Console& console) {
   const Places places = Places::standard();
   COPPICE_TRY(const RunConfig config, configure(arguments, places));
   COPPICE_TRY(const RunMaterial material, gather(config, places));
+  if (arguments.has("--dry-run")) {
+    COPPICE_TRY(const Json plan, dry_run(material));
+    console.answer(arguments.has("--json") ? plan.dump() : dry_run_text(plan));
+    return 0;
+  }
+  COPPICE_TRY(const auto cassette, cassette_of(arguments, material));
   const std::string folder = arguments.text("--archive", kDefaultArchive);
   const auto known = archive::RunStore::open(folder, archive::RunStore::Access::read);
   if (known.ok() || known.error().code != ErrorCode::missing) {
@@ -140,7 +169,8 @@ Result<int> run_body(const Arguments& arguments, Console& console) {
                              world.executor,
                              console,
                              [] { return Interrupts::count(); },
-                             lead_of(config, !config.compare.empty())};
+                             lead_of(config, !config.compare.empty()),
+                             cassette};
   const std::string base = std::filesystem::path(arguments.text("CONFIG")).stem().string();
   COPPICE_TRY(const SessionResult result, start_run(store, base, material, {}, session));
   std::vector<Against> against;
@@ -188,6 +218,9 @@ Command run_command() {
       {"--templates", "A,B", "only these templates", "all", true},
       {"--compare", "A,B", "run these strategies too, on the same budget", "the config's", true},
       {"--seed-kernel", "DIR", "start from this kernel of yours too", "none", true},
+      {"--llm", "NAME", "profile in configs/llm, a file, or off", "the config's", false},
+      {"--llm-cassette", "FILE", "use the answers recorded here, record new ones", "none", false},
+      {"--dry-run", "", "say what would be searched and what it may cost, then stop", "", false},
       {"--seed", "N", "of all random choices", "the config's", false},
   };
   command.body = run_body;

@@ -48,7 +48,8 @@ TEST_CASE("each mistake in a configuration is named with its place and what was 
   CHECK(problem(with("\"lanes\": 0")).find("x.json: /lanes: expected") == 0);
   CHECK(problem(with("\"strategy\": \"clever\"")).find("x.json: /strategy: expected one of") == 0);
   CHECK(problem(with("\"compare\": [\"random\", \"random\"]")).find("x.json: /compare/1") == 0);
-  CHECK(problem(with("\"llm\": \"big\"")).find("x.json: /llm: expected \"off\"") == 0);
+  CHECK(problem(with("\"llm\": 3")).find("x.json: /llm: expected \"off\"") == 0);
+  CHECK(problem(with("\"llm\": {\"schema\": 1}")).find("x.json: /llm") == 0);
   CHECK(problem(R"({"schema": 1, "op": "o", "suite": "s"})").find("budget") != std::string::npos);
   CHECK(
       problem(R"({"schema": 1, "op": "o", "suite": "s", "budget": {}})").find("x.json: /budget") ==

@@ -49,7 +49,10 @@ class FakeEvaluator final : public evaluators::Evaluator {
   evaluators::Built build(const evaluators::EvaluationTask& task, std::stop_token) override {
     ++builds;
     evaluators::Built built;
-    if (hash_of(task.candidate) % 13 == 0) {
+    // Tests write these words into sources; hashes decide about the rest.
+    const bool marked = task.candidate.source.find("FASTER") != std::string::npos;
+    const bool broken = task.candidate.source.find("BROKEN") != std::string::npos;
+    if (broken || (!marked && hash_of(task.candidate) % 13 == 0)) {
       built.failed = evidence_of(task);
       built.failed->verdict = {
           false, Gate::build, FailureClass::compile_error, "kernel.cpp:1:1: error: no luck"};
@@ -70,7 +73,8 @@ class FakeEvaluator final : public evaluators::Evaluator {
     }
     std::this_thread::sleep_for(options_.measure_takes);
     Evidence evidence = evidence_of(task);
-    if (options_.all_wrong || hash_of(task.candidate) % 17 == 0) {
+    if (options_.all_wrong || (task.candidate.source.find("FASTER") == std::string::npos &&
+                               hash_of(task.candidate) % 17 == 0)) {
       evidence.verdict = {false, Gate::correctness, FailureClass::wrong_result, "nrmse 0.3 > 1e-5"};
       return evidence;
     }
@@ -101,7 +105,7 @@ class FakeEvaluator final : public evaluators::Evaluator {
   }
 
   Performance performance_of(const Candidate& candidate) const {
-    double cost = 0.3;
+    double cost = candidate.source.find("FASTER") == std::string::npos ? 0.3 : -3.0;
     for (const auto& [name, value] : candidate.axis_values) {
       if (const auto* number = std::get_if<std::int64_t>(&value)) {
         const double x = std::log2(static_cast<double>(*number)) - 3.0;

@@ -34,6 +34,35 @@ Evidence passed() {
   return evidence;
 }
 
+LlmReplied failed_reply() {
+  LlmReplied replied;
+  replied.request = {9};
+  replied.reply = sha256("reply");
+  replied.failed = true;
+  replied.message = "timeout";
+  replied.cost = passed().cost;
+  replied.gone = true;
+  return replied;
+}
+
+LlmReplied good_reply() {
+  LlmReplied replied;
+  replied.request = {9};
+  replied.prompt = sha256("prompt");
+  replied.reply = sha256("reply");
+  replied.model = "m";
+  replied.tokens_in = 3;
+  replied.tokens_out = 2;
+  replied.tokens_cached = 1;
+  replied.refused = {"recipe: \"flags\" can't be set by a reply"};
+  LlmIdea idea{"stage rows", "in words", {}, {{{0, 1}}, {{2, 0}}}};
+  idea.spec.source = sha256("source");
+  idea.spec.plan = sha256("plan");
+  idea.spec.genome.levels = {0, 0};
+  replied.idea = idea;
+  return replied;
+}
+
 std::vector<Event> one_of_each() {
   RunStarted started;
   started.run = "moe";
@@ -65,14 +94,15 @@ std::vector<Event> one_of_each() {
           Tick{Nanoseconds(123456789)},
           StopRequested{"enough"},
           Resumed{{{4}, {5}}, "host"},
-          LlmReplied{{9}, sha256("reply"), true, "timeout", passed().cost},
+          failed_reply(),
+          good_reply(),
           proposed,
           stored,
           EditApplied{insert},
           EditApplied{Update{{2}, 0.25, NodeState::closed, CandidateId{8}, "why"}},
           EditApplied{Update{{2}, std::nullopt, std::nullopt, std::nullopt, "why"}},
           EditApplied{Prune{{2}, "can't win"}},
-          LlmAsked{{9}, {2}, sha256("prompt")},
+          LlmAsked{{9}, {2}, "repair", {{8}, {7}}, "it did not compile"},
           Stopped{StopReason::budget_attempts, "done"},
           Promoted{{8}, {7}, "f32"},
           Idle{1}};
@@ -129,7 +159,7 @@ TEST_CASE("fields survive an event's round trip") {
   CHECK(evidence.performance->log_noise == std::numeric_limits<double>::infinity());
   CHECK(evidence.resources == Json::object().set("registers", 128));
   CHECK(evidence.environment.is_null());
-  const auto edit = decode(encode(one_of_each()[10]));
+  const auto edit = decode(encode(one_of_each()[11]));
   REQUIRE(edit.ok());
   const Insert& insert = std::get<Insert>(std::get<EditApplied>(*edit).edit);
   CHECK(insert.fixed.at("w") == Value(2.0));
