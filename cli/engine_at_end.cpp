@@ -3,7 +3,12 @@
 
 namespace coppice::cli {
 
-Result<search::Engine> engine_at_end(const RunReader& run, Executor& executor) {
+Result<search::Engine> engine_at_end(const RunReader& run, Executor& executor, Console& console) {
+  if (const int version = run.material().decision_version; version != search::kDecisionVersion) {
+    console.say("run " + run.name() + " was decided by version " + std::to_string(version) +
+                "; expected gains are what version " + std::to_string(search::kDecisionVersion) +
+                " makes of its results");
+  }
   COPPICE_TRY(search::Engine engine,
               search::Engine::create(engine_setup(run.material()), executor));
   const auto followed =

@@ -83,7 +83,7 @@ Result<int> export_body(const Arguments& arguments, Console& console) {
   }
   if (format == "frontier") {
     TbbExecutor executor;
-    COPPICE_TRY(const search::Engine engine, engine_at_end(run, executor));
+    COPPICE_TRY(const search::Engine engine, engine_at_end(run, executor, console));
     return give(frontier_csv(engine.view().frontier(), run.against_baseline()), arguments, console);
   }
   return Error{

@@ -34,7 +34,7 @@ std::string text_of(const std::vector<search::FrontierEntry>& entries, bool agai
 Result<int> frontier_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   TbbExecutor executor;
-  COPPICE_TRY(const search::Engine engine, engine_at_end(run, executor));
+  COPPICE_TRY(const search::Engine engine, engine_at_end(run, executor, console));
   const std::vector<search::FrontierEntry> entries = engine.view().frontier();
   if (arguments.has("--json")) {
     Json out = Json::object();

@@ -31,7 +31,7 @@ Result<int> report_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const auto against, archive::read_comparison(run.log()));
   const std::vector<RunReader> compared = compared_runs(folder, against, console);
   TbbExecutor executor;
-  const Result<search::Engine> engine = engine_at_end(run, executor);
+  const Result<search::Engine> engine = engine_at_end(run, executor, console);
   if (!engine.ok()) {
     console.say("the report has no frontier and no mutators: " + engine.error().message);
   }
