@@ -33,10 +33,12 @@ struct Finished {
   std::string run, archive;
 };
 
-// Is there a "1.25x"?
+// Is there a "1.25x"? A folder whose random name ends in "5x" is none.
 bool tells_speed(const std::string& text) {
   for (std::size_t at = text.find('x'); at != text.npos; at = text.find('x', at + 1)) {
-    if (at > 0 && std::isdigit(static_cast<unsigned char>(text[at - 1])) != 0) {
+    const char after = at + 1 < text.size() ? text[at + 1] : ' ';
+    const bool inside = after == '/' || std::isalnum(static_cast<unsigned char>(after)) != 0;
+    if (at > 0 && !inside && std::isdigit(static_cast<unsigned char>(text[at - 1])) != 0) {
       return true;
     }
   }
