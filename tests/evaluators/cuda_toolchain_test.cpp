@@ -185,6 +185,7 @@ TEST_CASE("logs lose control characters and statistics, keep text, and have a bo
   CHECK(filtered_log("kernel.cu(3): error: x\nptxas info    : Compile time = 3 ms\n\x01\xff\n",
                      1000) == "kernel.cu:3: error: x\n??\n");
   CHECK(filtered_log(std::string(5000, 'a') + "\n", 100).size() <= 110);
-  CHECK(first_error("kernel.cu(12): warning #1: w\nkernel.cu(14): error: bad\n") ==
-        "kernel.cu:14: error: bad");
+  CHECK(
+      evaluators::cuda::first_error("kernel.cu(12): warning #1: w\nkernel.cu(14): error: bad\n") ==
+      "kernel.cu:14: error: bad");
 }

@@ -20,7 +20,7 @@ ProposalScope scope() {
   return out;
 }
 
-Proposals read(const std::string& text) {
+Proposals proposals_in(const std::string& text) {
   auto out = read_proposals(text, scope());
   REQUIRE(out.ok());
   return std::move(out).value();
@@ -28,7 +28,7 @@ Proposals read(const std::string& text) {
 
 // The reason why the only edit is refused.
 std::string reason(const std::string& edit) {
-  const Proposals out = read("{\"edits\": [" + edit + "]}");
+  const Proposals out = proposals_in("{\"edits\": [" + edit + "]}");
   CHECK(out.edits.empty());
   return out.refused.empty() ? "" : out.refused[0].reason;
 }
@@ -36,7 +36,7 @@ std::string reason(const std::string& edit) {
 }  // namespace
 
 TEST_CASE("sound edits become edits of the tree, refs stand for new nodes") {
-  const Proposals out = read(
+  const Proposals out = proposals_in(
       R"(Sure: {"edits": [
         {"op": "insert", "parent": 3, "title": "stage by rows", "text": "copy rows", "priority": 0.2,
          "reason": "long runs", "ref": "a"},
@@ -96,11 +96,11 @@ TEST_CASE("no edit can name a measured field") {
                           R"(": 1, "reason": "r"})"),
                    "measured"));
   }
-  CHECK(contains(read(R"({"performance": {}})").refused.at(0).reason, "measured"));
+  CHECK(contains(proposals_in(R"({"performance": {}})").refused.at(0).reason, "measured"));
 }
 
 TEST_CASE("what lies below a pruned node is gone for later edits, and inserts are bounded") {
-  const Proposals out = read(
+  const Proposals out = proposals_in(
       R"({"edits": [{"op": "prune", "node": 3, "reason": "r"},
                     {"op": "update", "node": 5, "priority": 1, "reason": "r"},
                     {"op": "insert", "parent": 2, "title": "a", "reason": "r"},
@@ -114,7 +114,7 @@ TEST_CASE("what lies below a pruned node is gone for later edits, and inserts ar
 
 TEST_CASE("priors speak of levels that exist, in numbers within reason") {
   const auto prior = [](const std::string& text) {
-    const Proposals out = read("{\"priors\": [" + text + "]}");
+    const Proposals out = proposals_in("{\"priors\": [" + text + "]}");
     CHECK(out.priors.empty());
     return out.refused.at(0).reason;
   };

@@ -72,7 +72,7 @@ std::string text_of(const EngineView& view) {
 }
 
 // Some candidates fail, for reasons of every kind.
-Answer rough(const Proposed& proposed) {
+Answer rough_ground(const Proposed& proposed) {
   Answer answer = bowl(proposed);
   switch (proposed.candidate.value % 7) {
     case 3:
@@ -108,7 +108,7 @@ TEST_CASE("a followed run shows the same frontier, mutators, elites and tree as 
     EngineSetup setup = setup_for(two_templates(), 36);
     setup.options.lanes = lanes;
     setup.options.stagnation = 3;
-    follows(setup, lanes == 1 ? rough : bowl);
+    follows(setup, lanes == 1 ? rough_ground : bowl);
   }
 }
 
@@ -130,13 +130,13 @@ TEST_CASE("every strategy and every switch can be followed") {
   for (const Strategy strategy : {Strategy::random, Strategy::hillclimb, Strategy::best_of_n}) {
     EngineSetup setup = setup_for(two_templates(), 30);
     setup.options.strategy = strategy;
-    follows(setup, rough);
+    follows(setup, rough_ground);
   }
   EngineSetup setup = setup_for(two_templates(), 30);
   setup.options.world_model = false;
-  follows(setup, rough);
+  follows(setup, rough_ground);
   setup.options.tree = false;
-  follows(setup, rough);
+  follows(setup, rough_ground);
 }
 
 TEST_CASE("an interrupted and resumed run, and the user's own kernels, can be followed") {
@@ -147,7 +147,7 @@ TEST_CASE("an interrupted and resumed run, and the user's own kernels, can be fo
   own.plan = sha256("its plan");
   setup.seeds = {own};
   InlineExecutor executor;
-  Play play(setup, rough, executor);
+  Play play(setup, rough_ground, executor);
   for (int i = 0; i < 3; ++i) {
     play.feed(WorkRequested{i});
   }
