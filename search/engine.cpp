@@ -95,7 +95,9 @@ std::vector<Event> Engine::State::propose(int lane) {
       return out;
     }
   }
-  if (!shared.book.in_flight.empty()) {
+  // The rules may be through with every point while a model's answer still brings work.
+  const bool answer_due = !user_stop && phase == Phase::searching && llm && llm->waiting();
+  if (!shared.book.in_flight.empty() || answer_due) {
     out.emplace_back(Idle{lane});
     return out;
   }

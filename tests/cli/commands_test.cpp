@@ -293,7 +293,7 @@ TEST_CASE("doctor measures what the machine can read and compute, and scores use
   CHECK_FALSE(std::filesystem::is_empty(cache.path()));
 }
 
-TEST_CASE("--version names the program's version and that of its decisions") {
+TEST_CASE("the option --version names the program's version and that of its decisions") {
   const Said said = say({"--version"});
   CHECK(said.status == 0);
   CHECK(said.err.empty());

@@ -31,12 +31,22 @@ std::string whole(const std::string& idea, const std::string& mark) {
   return "IDEA: " + idea + "\nBecause.\n```cpp\n// " + mark + "\n" + kTinyKernel + "```\n";
 }
 
+constexpr const char* kFewPoints = R"json({
+  "schema": 1, "summary": "A loop.",
+  "axes": [
+    {"name": "tile", "type": "ordinal", "kind": "tile", "levels": [1, 2, 4], "default": 1},
+    {"name": "fuse", "type": "boolean", "kind": "fusion", "levels": [false, true], "default": false, "structural": true}],
+  "plan": {"threads": 1, "steps": [
+    {"kernel": "twice", "grid": ["ceil_div(n, 8 * tile)"],
+     "args": [{"tensor": "x"}, {"tensor": "y"}, {"dim": "n"}]}]}
+})json";
+
 struct ModelWorld : FakeWorld {
   explicit ModelWorld(const std::vector<std::string>& answers,
                       int attempts = 24,
                       const std::string& more = "",
                       const std::string& budget = R"({"requests": 50})")
-      : FakeWorld(attempts, 1, {std::chrono::microseconds(2000), {}, -1}) {
+      : FakeWorld(attempts, 1, {std::chrono::microseconds(8000), {}, -1}) {
     write(folder / "answer.sh", script_for(folder, answers));
     std::string config = tiny_config(folder / "tiny", attempts);
     config.back() = ',';
@@ -99,7 +109,10 @@ TEST_CASE("a competent model's idea survives two failures, wins, and the run rep
   ModelWorld fake({whole("two at once", "BROKEN 1"),
                    whole("two at once", "BROKEN 2"),
                    whole("two at once", "FASTER"),
-                   "I have nothing more."});
+                   "I have nothing more."},
+                  1000);
+  // So few points that the rules are through with them, and the run waits for the answers.
+  write(fake.folder / "tiny/templates/cpu/plain/template.json", kFewPoints);
   const std::string run = fake.run();
   std::filesystem::remove_all(fake.folder / "tiny");   // replay needs the archive alone,
   std::filesystem::remove(fake.folder / "answer.sh");  // and nobody to ask
