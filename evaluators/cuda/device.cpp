@@ -36,6 +36,9 @@ DeviceFacts read_facts(const DriverApi& api, int device) {
   out.shared_per_multiprocessor =
       attribute(api, device, DeviceAttribute::shared_per_multiprocessor);
   out.registers = attribute(api, device, DeviceAttribute::registers_per_multiprocessor);
+  out.memory_peak = 2e3 / 8.0 *
+                    static_cast<double>(attribute(api, device, DeviceAttribute::memory_clock_khz)) *
+                    static_cast<double>(attribute(api, device, DeviceAttribute::memory_bus_bits));
   out.pageable_access = attribute(api, device, DeviceAttribute::pageable_memory_access);
   out.clusters = attribute(api, device, DeviceAttribute::cluster_launch);
   out.tensor_maps = attribute(api, device, DeviceAttribute::tensor_maps);
@@ -63,6 +66,7 @@ Json to_json(const DeviceFacts& facts) {
       .set("shared_per_block", facts.shared_per_block)
       .set("shared_per_multiprocessor", facts.shared_per_multiprocessor)
       .set("registers_per_multiprocessor", facts.registers)
+      .set("memory_peak", facts.memory_peak)
       .set("pageable_memory_access", facts.pageable_access)
       .set("clusters", facts.clusters)
       .set("tensor_maps", facts.tensor_maps);

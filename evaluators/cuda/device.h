@@ -17,6 +17,8 @@ struct DeviceFacts {
   int major = 0, minor = 0;
   std::int64_t multiprocessors = 0, l2_bytes = 0, memory_bytes = 0;
   std::int64_t shared_per_block = 0, shared_per_multiprocessor = 0, registers = 0;
+  // Two transfers a clock over the whole bus: what no read can beat; 0 when the driver won't say.
+  double memory_peak = 0;  // B/s
   std::int64_t pageable_access = 0, clusters = 0, tensor_maps = 0, cooperative = 0;
   std::string architecture() const;  // "sm_90a"
 };

@@ -59,6 +59,7 @@ enum class DeviceAttribute : int {
   registers_per_block = 12,
   multiprocessors = 16,
   memory_clock_khz = 36,
+  memory_bus_bits = 37,
   l2_bytes = 38,
   major = 75,
   minor = 76,

@@ -1,14 +1,13 @@
-// Runs NVRTC in a forked child: a hostile source costs a process, never the search.
+// Runs NVRTC in a process of its own: a hostile source costs a process, never the search.
 #include "evaluators/cuda/nvrtc_toolchain.h"
 
 #include "evaluators/cuda/jail.h"
 #include "evaluators/cuda/ptx_scan.h"
+#include "evaluators/cuda/wire.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,27 +32,6 @@ constexpr std::array<std::string_view, 10> kArchitectures = {"sm_80",
 constexpr std::uint32_t kMagic = 0x43564e31;
 constexpr int kNvrtcOutOfMemory = 1;
 
-void write_all(int fd, const void* data, std::size_t size) {
-  const char* at = static_cast<const char*>(data);
-  while (size > 0) {
-    const ssize_t n = ::write(fd, at, size);
-    if (n < 0 && errno == EINTR) {
-      continue;
-    }
-    if (n <= 0) {
-      _exit(3);
-    }
-    at += n;
-    size -= static_cast<std::size_t>(n);
-  }
-}
-
-void write_text(int fd, std::string_view text) {
-  const std::uint64_t size = text.size();
-  write_all(fd, &size, sizeof size);
-  write_all(fd, text.data(), text.size());
-}
-
 void set_limits(const CompileLimits& limits) {
   const rlimit memory{limits.memory_bytes, limits.memory_bytes};
   setrlimit(RLIMIT_AS, &memory);
@@ -65,10 +43,9 @@ void set_limits(const CompileLimits& limits) {
   setrlimit(RLIMIT_FSIZE, &none);
 }
 
-void compile_in_child(const NvrtcApi& api,
-                      const CompileJob& job,
-                      const std::vector<std::string>& flags,
-                      int fd) {
+std::string compile_in_child(const NvrtcApi& api,
+                             const CompileJob& job,
+                             const std::vector<std::string>& flags) {
   std::vector<const char*> names, texts, options;
   for (const auto& [name, text] : job.headers) {
     names.push_back(name.c_str());
@@ -103,26 +80,73 @@ void compile_in_child(const NvrtcApi& api,
       ptx.resize(size - 1);
     }
   }
-  const std::int32_t code = status;
-  write_all(fd, &kMagic, sizeof kMagic);
-  write_all(fd, &code, sizeof code);
-  write_text(fd, log);
-  write_text(fd, status == 0 ? binary : std::string());
-  write_text(fd, ptx);
-  _exit(0);
+  return WireWriter()
+      .put(kMagic)
+      .put<std::int32_t>(status)
+      .text(log)
+      .text(status == 0 ? binary : std::string())
+      .text(ptx)
+      .take();
+}
+
+// The whole life of a job's process: bounds, jail, compile.
+std::string serve_job(const NvrtcApi& api, const CompileLimits& limits, std::string_view request) {
+  WireReader in(request);
+  CompileJob job;
+  job.source_name = in.text();
+  job.source = in.text();
+  std::vector<std::string> flags(std::min<std::uint64_t>(in.get<std::uint64_t>(), 1000));
+  for (std::string& flag : flags) {
+    flag = in.text();
+  }
+  for (auto left = in.get<std::uint64_t>(); left > 0 && in.ok(); --left) {
+    std::string name = in.text();
+    job.headers[std::move(name)] = in.text();
+  }
+  set_limits(limits);
+  forbid_system_calls(JailKind::compiler);  // where the kernel allows it
+  return compile_in_child(api, job, flags);
+}
+
+std::string request_of(const CompileJob& job, const std::vector<std::string>& flags) {
+  WireWriter out;
+  out.text(job.source_name).text(job.source).put<std::uint64_t>(flags.size());
+  for (const std::string& flag : flags) {
+    out.text(flag);
+  }
+  out.put<std::uint64_t>(job.headers.size());
+  for (const auto& [name, text] : job.headers) {
+    out.text(name).text(text);
+  }
+  const std::string bytes = out.take();
+  return WireWriter().put<std::uint64_t>(bytes.size()).take() + bytes;
 }
 
 struct Reply {
   bool timed_out = false, stopped = false, flooded = false;
-  int wait_status = 0;
-  std::string bytes;
+  std::string bytes;  // behind the pid
 };
 
+bool send_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) {
+      continue;
+    }
+    if (n <= 0) {
+      return false;
+    }
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
 // Collects the child's output until it ends, its deadline passes or the caller asks to stop.
-Reply collect(pid_t child, int fd, const CompileLimits& limits, const std::stop_token& stop) {
+Reply collect(int fd, const CompileLimits& limits, const std::stop_token& stop) {
   Reply reply;
   const auto deadline = std::chrono::steady_clock::now() + limits.wall;
   std::array<char, 65536> buffer;
+  std::int32_t child = 0;
   const std::size_t most = limits.binary_bytes + (16u << 20);
   while (true) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -131,7 +155,9 @@ Reply collect(pid_t child, int fd, const CompileLimits& limits, const std::stop_
     reply.stopped = stop.stop_requested();
     reply.flooded = reply.bytes.size() > most;
     if (reply.timed_out || reply.stopped || reply.flooded) {
-      kill(child, SIGKILL);
+      if (child > 0) {
+        kill(child, SIGKILL);
+      }
       break;
     }
     pollfd item{fd, POLLIN, 0};
@@ -144,27 +170,13 @@ Reply collect(pid_t child, int fd, const CompileLimits& limits, const std::stop_
     }
     if (n > 0) {
       reply.bytes.append(buffer.data(), static_cast<std::size_t>(n));
+      if (child == 0 && reply.bytes.size() >= sizeof child) {
+        std::memcpy(&child, reply.bytes.data(), sizeof child);
+      }
     }
   }
-  while (waitpid(child, &reply.wait_status, 0) < 0 && errno == EINTR) {
-  }
+  reply.bytes.erase(0, std::min(reply.bytes.size(), sizeof child));
   return reply;
-}
-
-// Takes a length-prefixed text off the front.
-bool take_text(std::string_view& from, std::string& out) {
-  std::uint64_t size = 0;
-  if (from.size() < sizeof size) {
-    return false;
-  }
-  std::memcpy(&size, from.data(), sizeof size);
-  from.remove_prefix(sizeof size);
-  if (size > from.size()) {
-    return false;
-  }
-  out.assign(from.substr(0, size));
-  from.remove_prefix(size);
-  return true;
 }
 
 Compiled judge_reply(const NvrtcApi& api, const Reply& reply, const CompileLimits& limits) {
@@ -175,18 +187,13 @@ Compiled judge_reply(const NvrtcApi& api, const Reply& reply, const CompileLimit
                   std::to_string(static_cast<long long>(to_seconds(limits.wall))) + " s";
     return out;
   }
-  std::string_view rest = reply.bytes;
-  std::uint32_t magic = 0;
-  std::int32_t status = 0;
-  std::string log, ptx;
-  bool whole = rest.size() >= 8;
-  if (whole) {
-    std::memcpy(&magic, rest.data(), 4);
-    std::memcpy(&status, rest.data() + 4, 4);
-    rest.remove_prefix(8);
-    whole = magic == kMagic && take_text(rest, log) && take_text(rest, out.binary) &&
-            take_text(rest, ptx);
-  }
+  WireReader in(reply.bytes);
+  const auto magic = in.get<std::uint32_t>();
+  const auto status = in.get<std::int32_t>();
+  const std::string log = in.text();
+  out.binary = in.text();
+  const std::string ptx = in.text();
+  const bool whole = in.ok() && magic == kMagic;
   if (reply.flooded || out.binary.size() > limits.binary_bytes) {
     out.failure = FailureClass::output_flood;
     out.message = "the compiler's output is larger than the limit";
@@ -194,9 +201,7 @@ Compiled judge_reply(const NvrtcApi& api, const Reply& reply, const CompileLimit
   }
   if (!whole) {
     out.failure = FailureClass::memory_limit;
-    out.message = "the compiler ended without an answer (signal " +
-                  std::to_string(WIFSIGNALED(reply.wait_status) ? WTERMSIG(reply.wait_status) : 0) +
-                  "), most likely at its memory limit";
+    out.message = "the compiler ended without an answer, most likely at its memory limit";
     return out;
   }
   out.log = filtered_log(log, limits.log_bytes);
@@ -233,7 +238,12 @@ Result<std::unique_ptr<NvrtcToolchain>> NvrtcToolchain::open(std::string archite
                      "\", expected one like sm_80, sm_89, sm_90a, sm_100a, sm_120"};
   }
   COPPICE_TRY(const NvrtcApi* api, load_nvrtc());
-  return std::unique_ptr<NvrtcToolchain>(new NvrtcToolchain(api, std::move(architecture), limits));
+  COPPICE_TRY(std::unique_ptr<CompileServer> server,
+              CompileServer::start([api, limits](std::string_view request) {
+                return serve_job(*api, limits, request);
+              }));
+  return std::unique_ptr<NvrtcToolchain>(
+      new NvrtcToolchain(api, std::move(architecture), limits, std::move(server)));
 }
 
 std::string NvrtcToolchain::version() const {
@@ -246,26 +256,10 @@ Result<Compiled> NvrtcToolchain::compile(const CompileJob& job, std::stop_token 
   std::vector<std::string> flags = {
       "--gpu-architecture=" + architecture_, "-std=c++17", "--ptxas-options=-v"};
   flags.insert(flags.end(), job.flags.begin(), job.flags.end());
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) {
-    return Error{ErrorCode::io, std::string("compile: pipe: ") + std::strerror(errno)};
-  }
-  const pid_t child = fork();
-  if (child < 0) {
-    close(ends[0]);
-    close(ends[1]);
-    return Error{ErrorCode::io, std::string("compile: fork: ") + std::strerror(errno)};
-  }
-  if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    close(ends[0]);
-    set_limits(limits_);
-    forbid_system_calls(JailKind::compiler);  // where the kernel allows it
-    compile_in_child(*api_, job, flags, ends[1]);
-  }
-  close(ends[1]);
-  const Reply reply = collect(child, ends[0], limits_, stop);
-  close(ends[0]);
+  COPPICE_TRY(const int fd, server_->begin());
+  const std::string request = request_of(job, flags);
+  const Reply reply = send_all(fd, request) ? collect(fd, limits_, stop) : Reply{};
+  close(fd);
   if (reply.stopped) {
     return Error{ErrorCode::interrupted, "compile: stopped"};
   }

@@ -1,6 +1,7 @@
 // NvrtcToolchain: CUDA C++ to a cubin for one architecture, without a GPU, in a bounded process.
 #pragma once
 
+#include "evaluators/cuda/compile_server.h"
 #include "evaluators/cuda/nvrtc_api.h"
 #include "evaluators/toolchain.h"
 
@@ -21,7 +22,7 @@ struct CompileLimits {
 
 // Code that keeps state between launches or calls what a kernel may not is refused here too
 // (forbidden_code): the cached result then says so as well.
-// Thread-safe: each compile runs in a child process of its own that may open no file, reach no
+// Thread-safe: each compile runs in a process of its own that may open no file, reach no
 // network and start no process (seccomp, where the kernel allows), and is killed at its deadline.
 class NvrtcToolchain final : public Toolchain {
  public:
@@ -32,12 +33,19 @@ class NvrtcToolchain final : public Toolchain {
   Result<Compiled> compile(const CompileJob& job, std::stop_token stop) override;
 
  private:
-  NvrtcToolchain(const NvrtcApi* api, std::string architecture, CompileLimits limits)
-      : api_(api), architecture_(std::move(architecture)), limits_(limits) {}
+  NvrtcToolchain(const NvrtcApi* api,
+                 std::string architecture,
+                 CompileLimits limits,
+                 std::unique_ptr<CompileServer> server)
+      : api_(api),
+        architecture_(std::move(architecture)),
+        limits_(limits),
+        server_(std::move(server)) {}
 
   const NvrtcApi* api_;
   std::string architecture_;
   CompileLimits limits_;
+  std::unique_ptr<CompileServer> server_;
 };
 
 // The first error of a compiler log, as "kernel.cu:12: error: ..."; and the log without the

@@ -1,0 +1,38 @@
+// A single-threaded process that forks compile jobs: a fork from a program with many threads may
+// leave the child waiting for ever for a lock that another thread held.
+#pragma once
+
+#include "core/result.h"
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace coppice::evaluators::cuda {
+
+// Thread-safe. One request starts one process, which answers over a socket of its own.
+class CompileServer {
+ public:
+  // `work` runs in the job's process: reads the request, returns the answer's bytes.
+  using Work = std::function<std::string(std::string_view request)>;
+  static Result<std::unique_ptr<CompileServer>> start(Work work);
+  ~CompileServer();
+  CompileServer(const CompileServer&) = delete;
+  CompileServer& operator=(const CompileServer&) = delete;
+
+  // A connected socket to a fresh process that waits for its request: u64 size, bytes. It answers
+  // with its pid (i32), then the bytes of its answer, and ends. The caller closes the socket.
+  Result<int> begin();
+
+ private:
+  CompileServer(pid_t pid, int control) : pid_(pid), control_(control) {}
+  pid_t pid_;
+  int control_;
+  std::mutex mutex_;
+};
+
+}  // namespace coppice::evaluators::cuda
