@@ -25,6 +25,18 @@ std::string cache_folder() {
   return error ? std::string() : folder.string();
 }
 
+namespace {
+
+// What the compiler is told: the table's `architecture` ("sm_90a", with the instructions that only
+// that chip has) before its name ("sm_90").
+std::string architecture_of(const Target& target) {
+  const auto fact = target.facts.find("architecture");
+  const auto* text = fact == target.facts.end() ? nullptr : std::get_if<std::string>(&fact->second);
+  return text != nullptr ? *text : target.name;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material) {
   evaluators::AgentConfig config;
   config.backend = material.config.backend;
@@ -37,9 +49,9 @@ Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial&
   config.lane_threads = material.config.lane_threads;
   config.isolation = material.config.isolation;
   config.pause_builds = config.backend == "cpu" && evaluators::builds_disturb_timing();
-  COPPICE_TRY(
-      auto toolchain,
-      evaluators::open_toolchain(config.backend, config.cache_folder, material.target.name));
+  COPPICE_TRY(auto toolchain,
+              evaluators::open_toolchain(
+                  config.backend, config.cache_folder, architecture_of(material.target)));
   return evaluators::open_agents(std::move(config), std::move(toolchain), {});
 }
 

@@ -6,6 +6,7 @@
 #include "evaluators/compile_cache.h"
 #include "evaluators/cpu/host_toolchain.h"
 #include "evaluators/cuda/nvrtc_toolchain.h"
+#include "evaluators/cuda/target_check.h"
 #include "evaluators/prepare.h"
 #include "evaluators/scan.h"
 
@@ -53,6 +54,7 @@ class AgentEvaluator final : public Evaluator {
     int restarts = 0;
   };
   DeviceSession session() const;
+  Result<void> check_target() const;
   Result<void> revive(Agent& agent);
   Evidence failed(const EvaluationTask& task, Verdict verdict) const;
   std::optional<Verdict> compile_all(const Prepared& prepared,
@@ -112,6 +114,19 @@ Result<void> AgentEvaluator::start() {
   COPPICE_TRY(scalars_, first.client->host_scalars());
   COPPICE_TRY(environment_, first.client->probe());
   environment_.set("toolchain", toolchain_->version()).set("devices", devices());
+  return check_target();
+}
+
+// A table that is wrong about its device is said aloud; one of another architecture is refused.
+Result<void> AgentEvaluator::check_target() const {
+  const auto device = environment_.reader("environment").find("device");
+  if (config_.backend == "cuda" && device) {
+    COPPICE_TRY(const std::vector<std::string> differing,
+                cuda::differences(config_.target, device->copy()));
+    for (const std::string& difference : differing) {
+      fmt::print(stderr, "{}\n", difference);
+    }
+  }
   return {};
 }
 
@@ -167,7 +182,9 @@ std::optional<Verdict> AgentEvaluator::compile_all(
     built.cached = built.cached && compiled->cached;
     if (compiled->failure != FailureClass::none) {
       log = compiled->log;
-      return Verdict{false, Gate::build, compiled->failure, compiled->message};
+      const Gate gate =
+          compiled->failure == FailureClass::forbidden_code ? Gate::binary : Gate::build;
+      return Verdict{false, gate, compiled->failure, compiled->message};
     }
     const Digest digest = sha256(compiled->binary);
     digests.push_back(digest);

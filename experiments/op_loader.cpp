@@ -161,7 +161,9 @@ class OpBuilder {
                  PartPlace place,
                  ReadPart read) {
     const bool host_code = json_name == "baseline.json" && place.backend == "cpu";
+    const bool python = json_name == "baseline.json" && op_.files.contains(folder + "/baseline.py");
     place.source_name = host_code                 ? "baseline.cpp"
+                        : python                  ? "baseline.py"
                         : place.backend == "cuda" ? "kernel.cu"
                                                   : "kernel.cpp";
     const std::string* source = use(folder + "/" + place.source_name);

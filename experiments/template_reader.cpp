@@ -28,8 +28,16 @@ constexpr std::array<std::string_view, 12> kFlags = {"-ffast-math",
                                                      "-mno-avx512f",
                                                      "-mprefer-vector-width=512",
                                                      "-fno-tree-slp-vectorize"};
-constexpr std::array<std::string_view, 6> kLibraries = {
-    "none", "openblas", "onednn", "cublaslt", "cudnn", "cutlass"};
+constexpr std::array<std::string_view, 10> kLibraries = {"none",
+                                                         "openblas",
+                                                         "onednn",
+                                                         "cublaslt",
+                                                         "cudnn",
+                                                         "cutlass",
+                                                         "torch",
+                                                         "triton",
+                                                         "vllm",
+                                                         "flashinfer"};
 
 void read_schema(const JsonReader& json, Findings& findings) {
   if (const auto schema = findings.take(json.at("schema")); schema.has_value()) {
@@ -207,11 +215,20 @@ void read_baseline(const JsonReader& json, const PartPlace& place, Op& op, Findi
   if (out.variants.empty()) {
     out.variants.emplace_back();
   }
+  const bool python = place.source_name == "baseline.py";
   if (const auto plan = json.find("plan"); plan.has_value()) {
+    if (python) {
+      findings.add(
+          plan->complain("a baseline in Python captures its own launches and has no plan"));
+    }
     if (place.backend == "cpu") {
       findings.add(plan->complain("a cpu baseline is host code and has no plan"));
     }
     out.plan = read_plan(*plan, place, op, {}, false, findings);
+  } else if (python) {
+    if (!mentions(place.source, "coppice_opponent")) {
+      findings.add(json.complain("baseline.py does not import coppice_opponent"));
+    }
   } else if (place.backend != "cpu") {
     findings.take(json.at("plan"));
   } else if (!mentions(place.source, "coppice_baseline_run")) {

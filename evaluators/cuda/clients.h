@@ -85,8 +85,23 @@ struct PlanToLoad {
   std::uint64_t binary = 0;
 };
 
+// Something in a process of its own that runs and times launches over the judge's memory.
+class BlockRunner {
+ public:
+  BlockRunner() = default;
+  BlockRunner(BlockRunner&&) = default;
+  BlockRunner& operator=(BlockRunner&&) = default;
+  virtual ~BlockRunner() = default;
+  // Each item reads its set of values and fills its slot; one time for each.
+  virtual Result<RunResult> run(std::uint64_t workload,
+                                const RunOptions& options,
+                                const std::vector<RunItem>& items,
+                                Nanoseconds deadline) = 0;
+  virtual bool kill() = 0;
+};
+
 // A candidate's process. After a failure it must be retired: kill() and start another.
-class CandidateClient {
+class CandidateClient final : public BlockRunner {
  public:
   static Result<CandidateClient> start(const CandidateSetup& setup, Nanoseconds deadline);
 
@@ -104,9 +119,9 @@ class CandidateClient {
   Result<RunResult> run(std::uint64_t workload,
                         const RunOptions& options,
                         const std::vector<RunItem>& items,
-                        Nanoseconds deadline);
+                        Nanoseconds deadline) override;
   Result<std::string> tighten();
-  bool kill() { return process_.kill(); }
+  bool kill() override { return process_.kill(); }
   bool alive() const { return process_.alive(); }
   pid_t pid() const { return process_.pid(); }
 

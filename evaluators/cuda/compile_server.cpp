@@ -1,6 +1,7 @@
 // The parent sends one end of a socket pair; the server forks, the child serves that end and exits.
 #include "evaluators/cuda/compile_server.h"
 
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -88,7 +89,19 @@ bool move_all(int fd, char* data, std::size_t size, bool out) {
   _exit(move_all(fd, answer.data(), answer.size(), true) ? 0 : 1);
 }
 
+// Holding on to others' pipes and sockets would keep them from seeing that their peer has ended.
+int alone_with(int control) {
+  const int null = open("/dev/null", O_RDWR);
+  for (const int standard : {0, 1}) {
+    dup2(null, standard);
+  }
+  const int kept = dup2(control, 3);
+  close_range(4, ~0U, 0);
+  return kept;
+}
+
 [[noreturn]] void serve(int control, const CompileServer::Work& work) {
+  control = alone_with(control);
   signal(SIGCHLD, SIG_IGN);  // children are nobody's business when they have ended
   signal(SIGINT, SIG_IGN);
   while (true) {
@@ -129,7 +142,8 @@ Result<std::unique_ptr<CompileServer>> CompileServer::start(Work work) {
 }
 
 CompileServer::~CompileServer() {
-  close(control_);  // it ends by itself; running jobs end with it
+  close(control_);
+  kill(pid_, SIGKILL);  // running jobs end with it
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }

@@ -13,9 +13,13 @@
 namespace coppice::evaluators::cuda {
 namespace {
 
-const Tolerance& tolerance(const PrecisionClass& precision, std::string_view output) {
+Tolerance tolerance(const PrecisionClass& precision, std::string_view output, double slack) {
   const auto found = precision.per_output.find(output);
-  return found == precision.per_output.end() ? precision.tolerance : found->second;
+  Tolerance out = found == precision.per_output.end() ? precision.tolerance : found->second;
+  out.nrmse *= slack;
+  out.relative *= slack;
+  out.scaled *= slack;
+  return out;
 }
 
 std::vector<GuardRange> workspace_guards(const LaneJob& job, std::uint64_t workload) {
@@ -184,11 +188,13 @@ Result<bool> CudaLane::check_block(const LaneJob& job,
                                    const Block& block,
                                    LaneResult& out) {
   const LaneWorkload& w = workloads_[workload];
+  const bool opponent = !block.candidate && !opponent_outputs_.empty();
+  const double slack = opponent ? kOpponentSlack : 1.0;
   std::vector<DeviceTolerance> limits;
   std::vector<const TensorInfo*> outputs;
   for (const TensorInfo& tensor : w.tensors) {
     if (tensor.role == TensorRole::output) {
-      const Tolerance& t = tolerance(*job.precision, tensor.name);
+      const Tolerance t = tolerance(*job.precision, tensor.name, slack);
       limits.push_back({t.relative, t.scaled, t.absolute.value_or(-1.0)});
       outputs.push_back(&tensor);
     }
@@ -206,7 +212,12 @@ Result<bool> CudaLane::check_block(const LaneJob& job,
   out.cost.check += seconds_since(begin);
   const bool first = out.verdict.gate < Gate::correctness;
   for (std::size_t o = 0; o < outputs.size(); ++o) {
-    const Tolerance& t = tolerance(*job.precision, outputs[o]->name);
+    const Tolerance t = tolerance(*job.precision, outputs[o]->name, slack);
+    if (opponent &&
+        std::find(opponent_outputs_.begin(), opponent_outputs_.end(), outputs[o]->name) ==
+            opponent_outputs_.end()) {
+      continue;
+    }
     for (std::uint32_t slot = 0; slot < slots; ++slot) {
       const std::string where = fmt::format(
           "{}: {} with values '{}'", w.workload->name, outputs[o]->name, w.cases[sets[slot]]->name);
@@ -237,7 +248,7 @@ Result<bool> CudaLane::check_block(const LaneJob& job,
   return true;
 }
 
-Result<bool> CudaLane::run_block(CandidateClient& process,
+Result<bool> CudaLane::run_block(BlockRunner& process,
                                  const LaneJob& job,
                                  std::uint64_t workload,
                                  const Block& block,
@@ -295,16 +306,18 @@ Result<bool> CudaLane::verify_state(const LaneJob& job, std::uint64_t workload, 
   return true;
 }
 
+// One L2 is enough to push everything out of it.
+std::uint64_t CudaLane::flush_bytes() const {
+  const auto value = judge_->facts().reader("facts").integer_or("l2_bytes", 60 << 20);
+  return static_cast<std::uint64_t>(value.ok() ? *value : std::int64_t{60 << 20});
+}
+
 // A B B A blocks over the same sets in the same order, until the interval is narrow enough.
 Result<bool> CudaLane::time_workload(const LaneJob& job, std::uint64_t workload, LaneResult& out) {
   LaneTiming timing;
   timing.workload = workload;
-  const std::int64_t l2 = [&] {
-    const auto value = judge_->facts().reader("facts").integer_or("l2_bytes", 60 << 20);
-    return value.ok() ? *value : std::int64_t{60 << 20};
-  }();
   Block block;
-  block.options.flush_bytes = static_cast<std::uint64_t>(l2);
+  block.options.flush_bytes = flush_bytes();
   block.options.warm_up = 1;
   std::vector<Pair> pairs;
   for (std::uint64_t round = 0; pairs.empty() || !enough(pairs, job.stop); ++round) {
@@ -405,27 +418,6 @@ Result<LaneResult> CudaLane::evaluate(const LaneJob& job) {
   out.verdict.gate = passed && job.timing ? Gate::paired_baseline : out.verdict.gate;
   COPPICE_TRY(out, finish(std::move(out), passed));
   out.cost.total = seconds_since(begin);
-  return out;
-}
-
-Result<LaneResult> CudaLane::freeze(const LaneJob& baseline) {
-  baseline_.reset();
-  baseline_us_.clear();
-  workspace_slot_ = 1;  // kept for as long as the baseline runs
-  Result<LaneResult> evaluated = evaluate(baseline);
-  workspace_slot_ = 0;
-  COPPICE_TRY(LaneResult out, std::move(evaluated));
-  if (!out.verdict.valid) {
-    return out;
-  }
-  for (const LaneTiming& timing : out.timings) {
-    std::vector<float> times = timing.candidate;
-    std::nth_element(
-        times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
-    baseline_us_[timing.workload] = static_cast<double>(times[times.size() / 2]);
-  }
-  baseline_ = std::move(candidate_);
-  candidate_.reset();
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include "evaluators/cuda/clients.h"
 #include "evaluators/cuda/host_reference.h"
 #include "evaluators/cuda/nvrtc_toolchain.h"
+#include "evaluators/cuda/opponent.h"
 #include "evaluators/timing_stats.h"
 
 #include <map>
@@ -16,6 +17,8 @@
 #include <vector>
 
 namespace coppice::evaluators::cuda {
+
+inline constexpr double kOpponentSlack = 3.0;
 
 struct LaneOptions {
   int device = 0;
@@ -99,6 +102,11 @@ class CudaLane {
 
   // The opponent: verified like a candidate, then kept in a process of its own.
   Result<LaneResult> freeze(const LaneJob& baseline);
+  // The same for a library behind Python; the lane fills in device and workloads. Only the outputs
+  // that it names are judged, on the timed sets, with kOpponentSlack times the tolerance: an
+  // opponent that is a little less exact is still one. ErrorCode::missing: not to be had here.
+  Result<LaneResult> freeze_opponent(OpponentSetup setup, const PrecisionClass* precision);
+  const Json& opponent_details() const { return opponent_details_; }
   Result<LaneResult> evaluate(const LaneJob& job);
   // Known-answer kernel in the judge and a fresh process: is the device still sound?
   Result<bool> device_is_sound();
@@ -127,7 +135,7 @@ class CudaLane {
     RunOptions options;
   };
   // One block and its check; false when the verdict is in.
-  Result<bool> run_block(CandidateClient& process,
+  Result<bool> run_block(BlockRunner& process,
                          const LaneJob& job,
                          std::uint64_t workload,
                          const Block& block,
@@ -140,6 +148,7 @@ class CudaLane {
   Result<bool> time_workload(const LaneJob& job, std::uint64_t workload, LaneResult& out);
   Result<bool> verify_state(const LaneJob& job, std::uint64_t workload, LaneResult& out);
   Result<LaneResult> finish(LaneResult out, bool passed);
+  std::uint64_t flush_bytes() const;
   std::vector<RunItem> order(std::uint64_t workload, std::uint64_t salt, bool timed_only) const;
 
   const Op& op_;
@@ -150,7 +159,10 @@ class CudaLane {
   std::vector<LaneWorkload> workloads_;
   std::optional<JudgeClient> judge_;
   std::vector<SharedRegions> regions_;
-  std::optional<CandidateClient> candidate_, baseline_;
+  std::optional<CandidateClient> candidate_;
+  std::unique_ptr<BlockRunner> baseline_;
+  std::vector<std::string> opponent_outputs_;  // empty: the baseline is a kernel like others
+  Json opponent_details_;
   CandidateSetup candidate_setup_;
   std::map<std::uint64_t, double> baseline_us_;
   std::optional<std::uint64_t> drawn_;
