@@ -136,6 +136,9 @@ Result<std::unique_ptr<OpponentClient>> OpponentClient::start(const OpponentSetu
   options.environment["PYTHONDONTWRITEBYTECODE"] = "1";
   options.input = to_read.get();
   options.output = from_write.get();
+  const std::string said = out->folder_ + "/errors.txt";
+  const Fd errors(::open(said.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  options.errors = errors.get();
   Result<Child> child = Child::start(options);
   if (!child.ok()) {
     return Error{ErrorCode::missing, setup.name + ": " + child.error().message};
@@ -161,6 +164,18 @@ OpponentClient::~OpponentClient() {
   }
 }
 
+// How the process ended, with the last line that it wrote to its standard error.
+std::string OpponentClient::last_words() {
+  const auto status = child_.wait(std::chrono::seconds(1));
+  std::string out = "its process ended" + (status ? ": " + describe_status(*status) : "");
+  std::ifstream file(folder_ + "/errors.txt");
+  std::string line, last;
+  while (std::getline(file, line)) {
+    last = line.empty() ? last : line;
+  }
+  return last.empty() ? out : out + ": " + last;
+}
+
 Result<Json> OpponentClient::ask(const Json& request, Nanoseconds deadline) {
   const Nanoseconds until = steady_now() + deadline;
   const std::string line = request.dump() + "\n";
@@ -182,16 +197,13 @@ Result<Json> OpponentClient::ask(const Json& request, Nanoseconds deadline) {
     }
     if (items[0].revents == 0) {
       if (count == 2 && (items[1].revents & (POLLERR | POLLHUP)) != 0) {
-        return Error{ErrorCode::missing, "its process ended"};
+        return Error{ErrorCode::missing, last_words()};
       }
       continue;
     }
     const ssize_t n = ::read(from_.get(), buffer.data(), buffer.size());
     if (n == 0 || (n < 0 && errno != EINTR)) {
-      const auto status = child_.wait(std::chrono::seconds(1));
-      return Error{
-          ErrorCode::missing,
-          "its process ended" + (status ? ": " + describe_status(*status) : std::string())};
+      return Error{ErrorCode::missing, last_words()};
     }
     unread_.append(buffer.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
   }

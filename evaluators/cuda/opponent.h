@@ -52,6 +52,7 @@ class OpponentClient final : public BlockRunner {
 
  private:
   OpponentClient() = default;
+  std::string last_words();
   Result<Json> ask(const Json& request, Nanoseconds deadline);
 
   std::string folder_;

@@ -6,8 +6,8 @@
 unsupported workloads raise Unsupported.outputs names of the output tensors that run() fills
     pack() optional,
     before each launch and
-        not timed : brings inputs into the library's layout run() captured once as a CUDA graph
-        and timed;
+        not timed : brings inputs into the library's layout run() captured once as a CUDA graph and
+        timed;
 returns {output name: tensor}
 Requests and answers are lines of JSON on the two standard streams (evaluators/cuda/opponent.h).
 """
