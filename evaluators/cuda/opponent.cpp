@@ -123,13 +123,13 @@ Result<std::unique_ptr<OpponentClient>> OpponentClient::start(const OpponentSetu
   if (::pipe2(to, O_CLOEXEC) != 0) {
     return Error{ErrorCode::environment, std::string("pipe: ") + std::strerror(errno)};
   }
-  const Fd to_read(to[0]);
+  Fd to_read(to[0]);
   out->to_ = Fd(to[1]);
   if (::pipe2(from, O_CLOEXEC) != 0) {
     return Error{ErrorCode::environment, std::string("pipe: ") + std::strerror(errno)};
   }
   out->from_ = Fd(from[0]);
-  const Fd from_write(from[1]);
+  Fd from_write(from[1]);
   ChildOptions options;
   options.argv = {python_program(), "-u", out->folder_ + "/baseline.py"};
   options.environment = setup.environment;
@@ -144,6 +144,9 @@ Result<std::unique_ptr<OpponentClient>> OpponentClient::start(const OpponentSetu
     return Error{ErrorCode::missing, setup.name + ": " + child.error().message};
   }
   out->child_ = std::move(*child);
+  // The child's ends are the child's alone: else nobody would see that it has ended.
+  to_read = Fd();
+  from_write = Fd();
   for (std::size_t i = 0; i < setup.workloads.size(); ++i) {
     out->places_[setup.workloads[i].index] = i;
   }

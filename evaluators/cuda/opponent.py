@@ -1,14 +1,12 @@
-""
-    "Opponents in Python: opens the judge's device memory, captures each call as a graph, times it.
+"""Opponents in Python: opens the judge's device memory, captures each call as a graph, times it.
 
-    A baseline.py of an operation defines a class and calls serve(Class)
-        .For each workload and set of values the class is made once from a Case;
-unsupported workloads raise Unsupported.outputs names of the output tensors that run() fills
-    pack() optional,
-    before each launch and
-        not timed : brings inputs into the library's layout run() captured once as a CUDA graph and
-        timed;
-returns {output name: tensor}
+A baseline.py of an operation defines a class and calls serve(Class). For each workload and set of
+values the class is made once from a Case; unsupported workloads raise Unsupported.
+
+    outputs   names of the output tensors that run() fills
+    pack()    optional, before each launch and not timed: brings inputs into the library's layout
+    run()     captured once as a CUDA graph and timed; returns {output name: tensor}
+
 Requests and answers are lines of JSON on the two standard streams (evaluators/cuda/opponent.h).
 """
 import ctypes
@@ -17,10 +15,11 @@ import os
 import sys
 
 ANSWERS = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)  # libraries may print;
-only answers go to the program
+os.dup2(2, 1)  # libraries may print; only answers go to the program
 
-    try : import torch except Exception as error:  # any failing import means: no claim against this opponent
+try:
+    import torch
+except Exception as error:  # any failing import means: no claim against this opponent
     ANSWERS.write(json.dumps({"missing": f"torch can't be imported: {error}"}) + "\n")
     ANSWERS.flush()
     sys.exit(0)
@@ -165,11 +164,11 @@ def serve(kind):
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            with torch
-.no_grad()
-    : answer = server.open(request) if request["call"] ==
-               "open" else server.run(request) except(Unsupported, ImportError) as error
-    : answer = {"missing" : str(error)} except Exception as error : #told to the program,
-      which decides what it means answer = {
-        "error" : f "{type(error).__name__}: {error}"
-      } ANSWERS.write(json.dumps(answer) + "\n") ANSWERS.flush()
+            with torch.no_grad():
+                answer = server.open(request) if request["call"] == "open" else server.run(request)
+        except (Unsupported, ImportError) as error:
+            answer = {"missing": str(error)}
+        except Exception as error:  # told to the program, which decides what it means
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        ANSWERS.write(json.dumps(answer) + "\n")
+        ANSWERS.flush()
