@@ -96,6 +96,19 @@ Verdict judge_slot(const DeviceComparison& c,
   return Verdict{};
 }
 
+// A wrong result says at which gate it showed: at once, on a hidden shape, or only on later values.
+Verdict at_its_gate(Verdict verdict, bool first, bool hidden) {
+  if (verdict.gate == Gate::correctness && !first) {
+    verdict.gate = Gate::timed_outputs;
+    if (verdict.failure == FailureClass::wrong_result) {
+      verdict.failure = FailureClass::stale_result;
+    }
+  } else if (verdict.gate == Gate::correctness && hidden) {
+    verdict.gate = Gate::hidden_shapes;
+  }
+  return verdict;
+}
+
 // The gate at which a process failure of the first or a later block shows.
 Gate gate_of(FailureClass failure, bool first) {
   return failure == FailureClass::plan_invalid ? Gate::build
@@ -223,15 +236,7 @@ Result<bool> CudaLane::check_block(const LaneJob& job,
           "{}: {} with values '{}'", w.workload->name, outputs[o]->name, w.cases[sets[slot]]->name);
       const Verdict verdict = judge_slot(checked.results[o * slots + slot], t, where, out.error);
       if (verdict.failure != FailureClass::none) {
-        out.verdict = verdict;
-        if (verdict.gate == Gate::correctness && !first) {
-          out.verdict.gate = Gate::timed_outputs;  // right at first, wrong on later values
-          out.verdict.failure = verdict.failure == FailureClass::wrong_result
-                                    ? FailureClass::stale_result
-                                    : verdict.failure;
-        } else if (verdict.gate == Gate::correctness && w.hidden) {
-          out.verdict.gate = Gate::hidden_shapes;
-        }
+        out.verdict = at_its_gate(verdict, first, w.hidden);
         return false;
       }
     }
