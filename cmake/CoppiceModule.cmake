@@ -13,6 +13,8 @@ target_compile_options(coppice_flags INTERFACE
   # Decision arithmetic must be the same everywhere: never contract a*b+c behind our back.
   -ffp-contract=off)
 target_include_directories(coppice_flags INTERFACE ${CMAKE_SOURCE_DIR})
+# Candidate code runs in a process of this program: where calls go must not be writable.
+target_link_options(coppice_flags INTERFACE -Wl,-z,relro,-z,now)
 
 function(coppice_module name)
   cmake_parse_arguments(ARG "LIGHT" "" "DEPENDS;PACKAGES" ${ARGN})

@@ -116,10 +116,11 @@ Result<void> add(Problems& p, const JsonReader& json, std::vector<Fd>& files) {
   futex_wake(control.phase);
   std::uint32_t seen = 0;
   while (true) {
-    while (control.doorbell.load(std::memory_order_acquire) == seen) {
-      futex_wait(control.doorbell, seen, Nanoseconds(-1));
+    while (control.arm.load(std::memory_order_acquire) == seen) {
+      futex_wait(control.arm, seen, Nanoseconds(-1));
     }
-    seen = control.doorbell.load(std::memory_order_acquire);
+    seen = control.arm.load(std::memory_order_acquire);
+    wait_for_bell(control, seen, 1, false);
     control.status = control.workload < p.list.size() ? p.run(p.list[control.workload]->abi()) : -1;
     control.done.store(seen, std::memory_order_release);
     futex_wake(control.done);

@@ -244,6 +244,20 @@ KernelEntries load_kernels(ControlBlock& control,
   return std::move(*entries);
 }
 
+// The last step before candidate code may run. `filter`: null where there is none.
+[[noreturn]] void serve(ControlBlock& control,
+                        ThreadPool& pool,
+                        std::vector<BoundPlan> plans,
+                        const std::vector<std::uint64_t>* filter) {
+  if (!pool.set_plans(std::move(plans))) {
+    fail(control, "memory could not be made read-only");
+  }
+  if (filter != nullptr && !install(*filter)) {
+    fail(control, "the second filter was refused");
+  }
+  pool.serve();
+}
+
 [[noreturn]] void candidate(CandidateStart start, std::vector<Fd> files, const Walls& walls) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_NAME, "coppice-kernel");
@@ -262,20 +276,23 @@ KernelEntries load_kernels(ControlBlock& control,
   const Mapped mapped = map_all(start, files, control);
   files.clear();
   ::close_range(0, ~0U, 0);
-  watch_faults(control);
+  watch_signals(control);
   static ThreadPool pool(control, start.threads);
-  pool.start();
+  if (!pool.start()) {
+    fail(control, "no memory for stacks");
+  }
   set_limits({});
   const bool first = walls.filters && install(walls.filters->loading);
   control.isolation = static_cast<std::uint32_t>(reached(walls, first));
   control.phase.store(static_cast<std::uint32_t>(Phase::locked), std::memory_order_release);
 
   if (start.plan.steps.empty()) {  // measures what a launch costs by itself
-    pool.set_plans({BoundPlan{}});
-    if (first && !install(walls.filters->running)) {
-      fail(control, "the second filter was refused");
-    }
-    pool.serve();
+    BoundStep nothing;
+    nothing.entry = [](const Task*, void* const*) {
+    };
+    nothing.grid[0] = start.threads;
+    serve(
+        control, pool, {BoundPlan{std::move(nothing)}}, first ? &walls.filters->running : nullptr);
   }
   const KernelEntries entries = load_kernels(
       control, {reinterpret_cast<const char*>(binary->data()), binary->size()}, start.plan);
@@ -286,11 +303,7 @@ KernelEntries load_kernels(ControlBlock& control,
         start.plan, mapped, mapped.outputs[static_cast<std::size_t>(slot)], entries, numbers));
     fill_output_bytes(plans.back(), start.plan, start.layout);
   }
-  pool.set_plans(std::move(plans));
-  if (first && !install(walls.filters->running)) {
-    fail(control, "the second filter was refused");
-  }
-  pool.serve();
+  serve(control, pool, std::move(plans), first ? &walls.filters->running : nullptr);
 }
 
 // Starts a candidate as a child of *our* parent, so that the agent can wait for it.

@@ -5,13 +5,15 @@
 #include "evaluators/cpu/examination.h"
 #include "evaluators/cpu/session.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace coppice::evaluators::cpu {
 namespace {
 
-// What starting and ending a launch costs when there is nothing to do: the floor of every timing.
-Result<double> empty_launch(CpuSession& s) {
+// What starting and ending a launch costs when there is nothing to do: the floor of every timing;
+// and how much that varies: their resolution.
+Result<void> time_empty_launches(CpuSession& s) {
   COPPICE_TRY(const SharedMemory nothing, SharedMemory::create("nothing", kPageBytes));
   CandidateStart start;  // no tensors, no steps, no binary
   start.threads = s.threads;
@@ -26,7 +28,12 @@ Result<double> empty_launch(CpuSession& s) {
     }
     times.push_back(to_seconds(launch.elapsed));
   }
-  return spread(times).median;
+  const Spread all = spread(times);
+  s.ceilings.launch_floor = all.median;
+  constexpr double kFinest = 200e-9;  // no clock is asked for less
+  constexpr double kCoarsest = 5e-6;  // a machine busy just now must not excuse what comes later
+  s.launch_resolution = std::clamp(0.5 * (all.p90 - all.p10), kFinest, kCoarsest);
+  return {};
 }
 
 class CpuBackend final : public DeviceBackend {
@@ -53,8 +60,7 @@ class CpuBackend final : public DeviceBackend {
   Result<void> open(DeviceSession session, std::stop_token stop) override {
     session_.reset();
     COPPICE_TRY(session_, open_session(std::move(session), std::move(stop)));
-    COPPICE_TRY(session_->ceilings.launch_floor, empty_launch(*session_));
-    return {};
+    return time_empty_launches(*session_);
   }
 
   Result<std::map<std::string, ValueMap>> host_scalars() override {

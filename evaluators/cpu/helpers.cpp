@@ -180,7 +180,8 @@ Result<Runner> CandidateLauncher::launch(const CandidateStart& start,
   if (pid <= 0) {
     return Error{ErrorCode::environment, "candidate launcher: no process could be made"};
   }
-  return Runner::adopt(static_cast<pid_t>(pid), std::move(control), start.layout, outcome);
+  return Runner::adopt(
+      static_cast<pid_t>(pid), std::move(control), start.layout, {.fetched = true}, outcome);
 }
 
 Result<Runner> start_baseline(const DeviceSession& session, const BaselineStart& start) {
@@ -211,7 +212,8 @@ Result<Runner> start_baseline(const DeviceSession& session, const BaselineStart&
   COPPICE_TRY_VOID(channel.send(serve, kQuick));
   Launch outcome;
   const Layout layout = start.workloads.empty() ? Layout() : start.workloads.front().layout;
-  return Runner::adopt(child.release(), std::move(control), layout, outcome);
+  return Runner::adopt(
+      child.release(), std::move(control), layout, {.threads = start.threads}, outcome);
 }
 
 }  // namespace coppice::evaluators::cpu

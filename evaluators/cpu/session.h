@@ -33,6 +33,7 @@ struct CpuSession {
   Machine machine;
   Ceilings ceilings;                     // the best on record, or what a candidate showed since
   std::size_t ceiling_measurements = 0;  // that they are the best of
+  double launch_resolution = 0.0;        // seconds; by so much empty launches differ
   int threads = 1;                       // of the lane
   std::unique_ptr<HostToolchain> toolchain;
   std::optional<JudgeClient> judge;

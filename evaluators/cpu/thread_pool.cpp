@@ -19,13 +19,71 @@ namespace {
 
 constexpr int kSpins = 4000;
 constexpr std::size_t kStack = 8 << 20;
+constexpr std::size_t kIdleStack = 256 << 10;
 constexpr std::size_t kSignalStack = 64 << 10;
+constexpr std::size_t kMostWorkers = 4096;
 
-inline void pause_briefly() {
+// What a thread goes by between two launches. Fills whole pages of any size, so that it can be made
+// read-only; its address is part of the code.
+struct Post {
+  ControlBlock* control;
+  ThreadPool* pool;
+  std::uint32_t workers;
+  char* stacks[kMostWorkers];  // the upper ends
+};
+constexpr std::size_t kPostBytes = 64 << 10;
+union PostPages {
+  Post post;
+  std::byte bytes[kPostBytes];
+};
+static_assert(sizeof(PostPages) == kPostBytes);
+alignas(kPostBytes) constinit PostPages g_pages{};
+
+std::atomic<std::uint32_t> g_nothing{0};
+
+[[noreturn]] void sleep_until_fetched() {
+  while (true) {
+    futex_wait(g_nothing, 0, Nanoseconds(-1));
+  }
+}
+
+// Where the bell's signal puts a thread: at the upper end of its worker's stack.
+[[noreturn]] void come_to_bell(std::int64_t worker) {
+  const Post& post = g_pages.post;
+  const std::uint32_t number = post.control->arm.load(std::memory_order_acquire);
+  wait_for_bell(*post.control, number, post.workers, worker == 0 && post.control->shared != 0);
+  post.pool->work(static_cast<int>(worker), number);
+  sleep_until_fetched();
+}
+
+// The agent says in the signal which worker the thread is for this launch.
+void on_bell(int, siginfo_t* info, void* context) {
+  const Post& post = g_pages.post;
+  const auto worker = static_cast<std::uint32_t>(info->si_value.sival_int);
+  if (worker >= post.workers) {
+    ::syscall(SYS_exit_group, 1);
+  }
+  auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
+  const auto stack = reinterpret_cast<std::uintptr_t>(post.stacks[worker]);
+  const auto entry = reinterpret_cast<std::uintptr_t>(&come_to_bell);
 #if defined(__x86_64__)
-  __builtin_ia32_pause();
+  constexpr greg_t kPlainFlags = 0x202;
+  machine.gregs[REG_RDI] = static_cast<greg_t>(worker);
+  machine.gregs[REG_RIP] = static_cast<greg_t>(entry);
+  // As after a call whose return address is nothing.
+  machine.gregs[REG_RSP] = static_cast<greg_t>(stack - sizeof(void*));
+  machine.gregs[REG_EFL] = kPlainFlags;
+  if (machine.fpregs != nullptr) {
+    constexpr std::uint32_t kPlainRounding = 0x1f80;
+    machine.fpregs->mxcsr = kPlainRounding;
+  }
 #elif defined(__aarch64__)
-  asm volatile("yield");
+  machine.regs[0] = worker;
+  machine.regs[30] = 0;
+  machine.pc = entry;
+  machine.sp = stack;
+#else
+#error "say here how a signal handler redirects its thread"
 #endif
 }
 
@@ -45,12 +103,26 @@ void on_fault(int number, siginfo_t* info, [[maybe_unused]] void* context) {
   ::syscall(SYS_exit_group, 128 + number);
 }
 
-struct Start {
-  ThreadPool* pool;
-  int worker;
-};
+// A stack above an inaccessible page; its upper end, null without memory.
+char* new_stack() {
+  constexpr std::size_t kGuard = 64 << 10;
+  void* at = ::mmap(nullptr,
+                    kGuard + kStack,
+                    PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK,
+                    -1,
+                    0);
+  if (at == MAP_FAILED || ::mprotect(at, kGuard, PROT_NONE) != 0) {
+    return nullptr;
+  }
+  return static_cast<char*>(at) + kGuard + kStack;
+}
 
 }  // namespace
+
+int bell_signal() {
+  return SIGUSR1;
+}
 
 void give_thread_a_signal_stack() {
   void* stack =
@@ -59,7 +131,7 @@ void give_thread_a_signal_stack() {
   ::sigaltstack(&alternative, nullptr);
 }
 
-void watch_faults(ControlBlock& control) {
+void watch_signals(ControlBlock& control) {
   g_control = &control;
   struct sigaction action {};
   action.sa_sigaction = on_fault;
@@ -67,55 +139,62 @@ void watch_faults(ControlBlock& control) {
   for (const int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP}) {
     ::sigaction(number, &action, nullptr);
   }
+  action.sa_sigaction = on_bell;
+  ::sigaction(bell_signal(), &action, nullptr);
   give_thread_a_signal_stack();
 }
 
 ThreadPool::ThreadPool(ControlBlock& control, int workers)
-    : control_(control), workers_(std::max(workers, 1)) {}
+    : control_(control), workers_(std::clamp(workers, 1, static_cast<int>(kMostWorkers))) {}
 
-void ThreadPool::start() {
+bool ThreadPool::start() {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, kStack);
+  pthread_attr_setstacksize(&attributes, kIdleStack);
   for (int worker = 1; worker < workers_; ++worker) {
-    auto* start = new Start{this, worker};
     pthread_t thread{};
     const auto body = [](void* argument) -> void* {
-      const Start given = *static_cast<Start*>(argument);
       give_thread_a_signal_stack();
-      given.pool->ready_.fetch_add(1, std::memory_order_release);
-      while (given.pool->open_.load(std::memory_order_acquire) == 0) {
-        futex_wait(given.pool->open_, 0, Nanoseconds(-1));
-      }
-      given.pool->work(given.worker);
+      static_cast<ThreadPool*>(argument)->started_.fetch_add(1, std::memory_order_release);
+      sleep_until_fetched();
     };
-    if (pthread_create(&thread, &attributes, body, start) != 0) {
+    if (pthread_create(&thread, &attributes, body, this) != 0) {
       workers_ = worker;  // fewer than wanted: the rest of the pool still works
       break;
     }
   }
   pthread_attr_destroy(&attributes);
   // A thread that is still starting makes system calls that the filters to come forbid.
-  while (ready_.load(std::memory_order_acquire) + 1 < workers_) {
+  while (started_.load(std::memory_order_acquire) + 1 < workers_) {
     ::sched_yield();
   }
+  Post& post = g_pages.post;
+  post.control = &control_;
+  post.pool = this;
+  post.workers = static_cast<std::uint32_t>(workers_);
+  for (int worker = 0; worker < workers_; ++worker) {
+    post.stacks[worker] = new_stack();
+    if (post.stacks[worker] == nullptr) {
+      return false;
+    }
+  }
+  return true;
 }
 
-void ThreadPool::set_plans(std::vector<BoundPlan> plans) {
+bool ThreadPool::set_plans(std::vector<BoundPlan> plans) {
   plans_ = std::move(plans);
   std::size_t steps = 1;
   for (const BoundPlan& plan : plans_) {
     steps = std::max(steps, plan.size());
   }
   next_ = std::make_unique<std::atomic<std::int64_t>[]>(steps);
+  return ::mprotect(&g_pages, sizeof g_pages, PROT_READ) == 0;
 }
 
 void ThreadPool::serve() {
-  open_.store(1, std::memory_order_release);
-  futex_wake(open_);
   control_.phase.store(static_cast<std::uint32_t>(Phase::waiting), std::memory_order_release);
   futex_wake(control_.phase);
-  work(0);
+  sleep_until_fetched();
 }
 
 void ThreadPool::meet() {
@@ -166,30 +245,23 @@ void ThreadPool::run_step(const BoundStep& step, std::size_t index, int worker) 
   }
 }
 
-void ThreadPool::work(int worker) {
-  std::uint32_t seen = 0;
-  while (true) {
-    while (control_.doorbell.load(std::memory_order_acquire) == seen) {
-      futex_wait(control_.doorbell, seen, Nanoseconds(-1));
+void ThreadPool::work(int worker, std::uint32_t number) {
+  const std::size_t slot = std::min<std::size_t>(control_.slot, plans_.size() - 1);
+  const BoundPlan& plan = plans_[slot];
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    run_step(plan[i], i, worker);
+    if (workers_ > 1) {
+      meet();
     }
-    seen = control_.doorbell.load(std::memory_order_acquire);
-    const std::size_t slot = std::min<std::size_t>(control_.slot, plans_.size() - 1);
-    const BoundPlan& plan = plans_[slot];
+  }
+  if (worker == 0) {
+    // Others may still be leaving the last barrier, but none of them touches the counters again
+    // before the next launch.
     for (std::size_t i = 0; i < plan.size(); ++i) {
-      run_step(plan[i], i, worker);
-      if (workers_ > 1) {
-        meet();
-      }
+      next_[i].store(0, std::memory_order_relaxed);
     }
-    if (worker == 0) {
-      // Others may still be leaving the last barrier, but none of them touches the counters again
-      // before the next doorbell.
-      for (std::size_t i = 0; i < plan.size(); ++i) {
-        next_[i].store(0, std::memory_order_relaxed);
-      }
-      control_.done.store(seen, std::memory_order_release);
-      futex_wake(control_.done);
-    }
+    control_.done.store(number, std::memory_order_release);
+    futex_wake(control_.done);
   }
 }
 

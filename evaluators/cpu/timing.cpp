@@ -56,6 +56,23 @@ struct Sample {
   double waited = 0.0;
 };
 
+// Whether an interval of log ratios is wider than `widest`. A kernel near the resolution of a
+// launch can't be timed better; that is no noise.
+bool wide(const PairedResult& result,
+          std::span<const Pair> pairs,
+          double widest,
+          double resolution) {
+  const double half = result.log_ratio.half_width();
+  if (half <= widest || pairs.empty()) {
+    return false;
+  }
+  std::vector<double> shorter;
+  for (const Pair& pair : pairs) {
+    shorter.push_back(std::min(pair.candidate, pair.baseline));
+  }
+  return half * spread(shorter).median > resolution;
+}
+
 // The undisturbed pairs; where the machine leaves too few of them, the least disturbed.
 std::vector<Pair> usable(std::vector<Sample> samples, std::int64_t fewest, std::int64_t& dropped) {
   std::vector<Pair> clean;
@@ -153,9 +170,9 @@ Result<Refusal> Examination::take_pairs(Bench& b, std::vector<Pair>& pairs, std:
     const bool done =
         enough(pairs, effort.rule) || std::ssize(samples) >= 2 * effort.rule.max_pairs;
     const bool far_over_time = spent > 4.0 * effort.seconds + 1.0;
-    const bool wide = paired(pairs).log_ratio.half_width() > effort.wide;
+    const bool unsure = wide(paired(pairs), pairs, effort.wide, s_.launch_resolution);
     if (far_over_time ||
-        ((done || (out_of_time && !wide) || far_behind) && processes >= effort.processes)) {
+        ((done || (out_of_time && !unsure) || far_behind) && processes >= effort.processes)) {
       return Refusal();
     }
     if ((done || out_of_time) && processes < effort.processes) {
@@ -197,7 +214,7 @@ Result<Refusal> Examination::time_workload(const DeviceWorkload& work, TimedWork
     t.speedup_low = std::exp(result.log_ratio.low);
     t.speedup_high = std::exp(result.log_ratio.high);
   }
-  out.noisy = result.log_ratio.half_width() > effort_of(task_.fidelity).widest;
+  out.noisy = wide(result, pairs, effort_of(task_.fidelity).widest, s_.launch_resolution);
   Refusal impossible = check_physics(out, cost);
   if (impossible && !s_.skips(Gate::physics)) {
     return impossible;
