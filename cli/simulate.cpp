@@ -115,7 +115,7 @@ std::optional<double> median_of(std::vector<std::optional<std::int64_t>> counts)
 }
 
 template <class T>
-Json maybe(const std::optional<T>& number) {
+Json optional_json(const std::optional<T>& number) {
   return number ? Json(*number) : Json();
 }
 
@@ -123,7 +123,7 @@ template <class At>
 Json by_mark(At at) {
   Json out = Json::object();
   for (std::size_t i = 0; i < kSimulationMarks.size(); ++i) {
-    out.set(std::to_string(kSimulationMarks[i]), maybe(at(i)));
+    out.set(std::to_string(kSimulationMarks[i]), optional_json(at(i)));
   }
   return out;
 }
@@ -138,8 +138,8 @@ Json search_json(const Simulation& simulation, const SimulatedSearch& search) {
       .set("seed", std::to_string(search.seed))
       .set("evaluations", search.best.size())
       .set("fraction", std::move(fraction))
-      .set("to_5pct", maybe(evaluations_to(simulation, search, 0.05)))
-      .set("to_1pct", maybe(evaluations_to(simulation, search, 0.01)))
+      .set("to_5pct", optional_json(evaluations_to(simulation, search, 0.05)))
+      .set("to_1pct", optional_json(evaluations_to(simulation, search, 0.01)))
       .set("planner_ms_per_evaluation", ms_per_evaluation(search));
 }
 
@@ -246,8 +246,8 @@ Json to_json(const Simulation& simulation) {
   out.set("budget", simulation.budget);
   out.set("fraction", by_mark([&](std::size_t i) { return sum.fraction[i]; }));
   out.set("worst", by_mark([&](std::size_t i) { return sum.worst[i]; }));
-  out.set("median_to_5pct", maybe(sum.median_to_5pct));
-  out.set("median_to_1pct", maybe(sum.median_to_1pct));
+  out.set("median_to_5pct", optional_json(sum.median_to_5pct));
+  out.set("median_to_1pct", optional_json(sum.median_to_1pct));
   out.set("within_5pct_at_200", sum.within_5pct_at_200);
   out.set("planner_ms_per_evaluation", sum.planner_ms_per_evaluation);
   out.set("per_seed", Json::array_of(simulation.searches, [&](const SimulatedSearch& search) {

@@ -86,9 +86,9 @@ Json resolved_step_json(const ResolvedStep& step) {
   return json;
 }
 
-Result<void> read_triple(const JsonReader& json,
-                         std::string_view key,
-                         std::array<std::int64_t, 3>& out) {
+Result<void> read_resolved_triple(const JsonReader& json,
+                                  std::string_view key,
+                                  std::array<std::int64_t, 3>& out) {
   std::vector<std::int64_t> values;
   COPPICE_TRY(const JsonReader member, json.at(key));
   COPPICE_TRY_VOID(read(member, values));
@@ -123,9 +123,9 @@ Result<ResolvedStep> read_resolved_step(const JsonReader& json) {
       .maybe("dependent", step.dependent)
       .maybe("prepare", step.prepare);
   COPPICE_TRY(step, fields.done(std::move(step)));
-  COPPICE_TRY_VOID(read_triple(json, "grid", step.grid));
-  COPPICE_TRY_VOID(read_triple(json, "block", step.block));
-  COPPICE_TRY_VOID(read_triple(json, "cluster", step.cluster));
+  COPPICE_TRY_VOID(read_resolved_triple(json, "grid", step.grid));
+  COPPICE_TRY_VOID(read_resolved_triple(json, "block", step.block));
+  COPPICE_TRY_VOID(read_resolved_triple(json, "cluster", step.cluster));
   COPPICE_TRY(const JsonReader args, json.at("args"));
   COPPICE_TRY(const std::vector<JsonReader> items, args.items());
   for (const JsonReader& item : items) {

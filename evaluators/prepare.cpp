@@ -10,7 +10,7 @@
 namespace coppice::evaluators {
 namespace {
 
-Verdict refuse(FailureClass failure, std::string message) {
+Verdict refuse_plan(FailureClass failure, std::string message) {
   return Verdict{false, Gate::resources, failure, std::move(message)};
 }
 
@@ -31,13 +31,13 @@ std::optional<Verdict> unclaimed(const LaunchPlan& plan,
   for (const Expr& claim : plan.claims) {
     const Result<bool> holds = claim.truth(values);
     if (!holds.ok()) {
-      return refuse(
+      return refuse_plan(
           FailureClass::plan_invalid,
           fmt::format("{}: claim '{}': {}", workload, claim.text(), holds.error().message));
     }
     if (!*holds) {
-      return refuse(FailureClass::not_claimed,
-                    fmt::format("{}: outside the claim '{}'", workload, claim.text()));
+      return refuse_plan(FailureClass::not_claimed,
+                         fmt::format("{}: outside the claim '{}'", workload, claim.text()));
     }
   }
   return std::nullopt;
@@ -55,12 +55,12 @@ std::optional<Verdict> broken_rule(const HardRule& rule,
                                    const std::string& where) {
   const Result<bool> holds = rule.holds.truth(values);
   if (!holds.ok()) {
-    return refuse(FailureClass::plan_invalid,
-                  fmt::format("{}: rule {}: {}", where, rule.name, holds.error().message));
+    return refuse_plan(FailureClass::plan_invalid,
+                       fmt::format("{}: rule {}: {}", where, rule.name, holds.error().message));
   }
   if (!*holds) {
-    return refuse(FailureClass::plan_invalid,
-                  fmt::format("{}: breaks rule {}: {}", where, rule.name, rule.holds.text()));
+    return refuse_plan(FailureClass::plan_invalid,
+                       fmt::format("{}: breaks rule {}: {}", where, rule.name, rule.holds.text()));
   }
   return std::nullopt;
 }
@@ -119,8 +119,8 @@ std::optional<Verdict> add_workload(const Candidate& candidate,
   }
   Result<ResolvedPlan> plan = resolve(candidate.plan, values, context.op.scalars);
   if (!plan.ok()) {
-    return refuse(FailureClass::plan_invalid,
-                  fmt::format("{}: {}", workload.name, plan.error().message));
+    return refuse_plan(FailureClass::plan_invalid,
+                       fmt::format("{}: {}", workload.name, plan.error().message));
   }
   if (context.target != nullptr) {
     if (auto broken = broken_rules(*context.target, *plan, values, workload.name)) {

@@ -57,7 +57,7 @@ struct Line {
   std::string text;
 };
 
-Verdict refuse(int line, std::string_view what) {
+Verdict refuse_line(int line, std::string_view what) {
   return Verdict{
       false, Gate::scan, FailureClass::forbidden_code, fmt::format("line {}: {}", line, what)};
 }
@@ -134,7 +134,7 @@ class Cleaner {
       const bool digit_separator = c == '\'' && i > 0 && is_word(line.text[i - 1]);
       if ((c == '"' || c == '\'') && !directive && !digit_separator) {
         if (c == '"' && i > 0 && line.text[i - 1] == 'R') {
-          return refuse(line.number, "raw string literals are not allowed");
+          return refuse_line(line.number, "raw string literals are not allowed");
         }
         const std::size_t start = i;
         for (++i; i < line.text.size() && line.text[i] != c; ++i) {
@@ -147,7 +147,7 @@ class Cleaner {
       out.push_back(c);
     }
     if (literal_bytes_ > kLongestLiteral) {
-      return refuse(line.number, "more than 2048 bytes of string literals");
+      return refuse_line(line.number, "more than 2048 bytes of string literals");
     }
     line.text = std::move(out);
     return std::nullopt;
@@ -177,11 +177,11 @@ std::optional<Verdict> check_directive(const Line& line, const ScanRules& rules)
   const std::string_view word = rest.substr(0, end);
   if (word == "include_next" || word == "import" || word == "embed" || word == "ident" ||
       word == "sccs" || word == "assert") {
-    return refuse(line.number, fmt::format("#{} is not allowed", word));
+    return refuse_line(line.number, fmt::format("#{} is not allowed", word));
   }
   if (word == "pragma" && (rest.find("dependency") != rest.npos || rest.find("pch") != rest.npos ||
                            rest.find("weak") != rest.npos || rest.find("redefine") != rest.npos)) {
-    return refuse(line.number, "this #pragma is not allowed");
+    return refuse_line(line.number, "this #pragma is not allowed");
   }
   if (word != "include") {
     return std::nullopt;
@@ -194,7 +194,7 @@ std::optional<Verdict> check_directive(const Line& line, const ScanRules& rules)
                                            : '\0';
   const std::size_t close = closing == '\0' ? rest.npos : rest.find(closing, open + 1);
   if (close == rest.npos) {
-    return refuse(line.number, "#include needs a literal <name> or \"name\"");
+    return refuse_line(line.number, "#include needs a literal <name> or \"name\"");
   }
   const std::string_view name = rest.substr(open + 1, close - open - 1);
   const auto listed = [&](const auto& list) {
@@ -205,7 +205,7 @@ std::optional<Verdict> check_directive(const Line& line, const ScanRules& rules)
   if ((cuda ? listed(kCudaHeaders) : listed(kCpuHeaders)) || listed(rules.allowed_headers)) {
     return std::nullopt;
   }
-  return refuse(line.number, fmt::format("#include of '{}' is not allowed", name));
+  return refuse_line(line.number, fmt::format("#include of '{}' is not allowed", name));
 }
 
 std::optional<Verdict> check_words(const Line& line, const ScanRules& rules) {
@@ -224,10 +224,10 @@ std::optional<Verdict> check_words(const Line& line, const ScanRules& rules) {
       return word == other;
     };
     if (std::any_of(kForbiddenWords.begin(), kForbiddenWords.end(), is)) {
-      return refuse(line.number, fmt::format("'{}' is not allowed", word));
+      return refuse_line(line.number, fmt::format("'{}' is not allowed", word));
     }
     if (rules.backend != "cuda" && std::any_of(kAssembly.begin(), kAssembly.end(), is)) {
-      return refuse(line.number, "inline assembly is not allowed");
+      return refuse_line(line.number, "inline assembly is not allowed");
     }
     i = end;
   }
@@ -238,13 +238,15 @@ std::optional<Verdict> check_words(const Line& line, const ScanRules& rules) {
 
 std::optional<Verdict> scan_source(std::string_view source, const ScanRules& rules) {
   if (source.size() > kLargestSource) {
-    return refuse(1, fmt::format("{} bytes of source, at most {}", source.size(), kLargestSource));
+    return refuse_line(
+        1, fmt::format("{} bytes of source, at most {}", source.size(), kLargestSource));
   }
   int number = 1;
   for (const char c : source) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte >= 0x80 || (byte < 0x20 && c != '\n' && c != '\t' && c != '\r' && c != '\f')) {
-      return refuse(number, fmt::format("byte 0x{:02x}: only printable ASCII is allowed", byte));
+      return refuse_line(number,
+                         fmt::format("byte 0x{:02x}: only printable ASCII is allowed", byte));
     }
     number += c == '\n' ? 1 : 0;
   }

@@ -23,7 +23,7 @@ std::optional<double> final_cost(const RunReader& run) {
   return curve.empty() ? std::nullopt : std::optional<double>(curve.back().log_cost);
 }
 
-Json to_json(const RunReader& run, const RunReader& first) {
+Json compared_json(const RunReader& run, const RunReader& first) {
   Json out = run_answer(run, {});
   const auto target = final_cost(first);
   const auto reached = target ? attempts_until(run, *target) : std::nullopt;
@@ -48,8 +48,9 @@ Result<int> compare_body(const Arguments& arguments, Console& console) {
   if (arguments.has("--json")) {
     Json out = Json::object();
     out.set("schema", 1);
-    out.set("runs",
-            Json::array_of(runs, [&](const RunReader& run) { return to_json(run, runs[0]); }));
+    out.set("runs", Json::array_of(runs, [&](const RunReader& run) {
+              return compared_json(run, runs[0]);
+            }));
     console.answer(out.dump());
     return 0;
   }

@@ -14,14 +14,14 @@
 namespace coppice::cli {
 namespace {
 
-Json to_json(const Piece& piece) {
+Json piece_json(const Piece& piece) {
   Json out = Json::object();
   out.set("name", piece.name).set("present", piece.present).set("needed", piece.needed);
   out.set("found", piece.found).set("costs", piece.costs).set("remedy", piece.remedy);
   return out;
 }
 
-std::string line_of(const Piece& piece, const Console& console) {
+std::string piece_line(const Piece& piece, const Console& console) {
   const std::string mark = piece.present  ? console.good("yes")
                            : piece.needed ? console.bad("NO ")
                                           : console.dim("no ");
@@ -85,7 +85,7 @@ Result<int> doctor_body(const Arguments& arguments, Console& console) {
       out.set("ceiling_measurements", ceilings->entries().size());
     }
     out.set("target", coppice::to_json(host));
-    out.set("pieces", Json::array_of(pieces, [](const Piece& piece) { return to_json(piece); }));
+    out.set("pieces", Json::array_of(pieces, [](const Piece& piece) { return piece_json(piece); }));
     console.answer(out.dump());
     return able ? 0 : exit_status(ErrorCode::environment);
   }
@@ -98,7 +98,7 @@ Result<int> doctor_body(const Arguments& arguments, Console& console) {
     console.answer(ceilings_text(*ceilings));
   }
   for (const Piece& piece : pieces) {
-    console.answer(line_of(piece, console));
+    console.answer(piece_line(piece, console));
   }
   console.answer(able ? "coppice can run here." : "coppice can't run here yet.");
   return able ? 0 : exit_status(ErrorCode::environment);

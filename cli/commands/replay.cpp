@@ -44,7 +44,7 @@ Result<int> replay_decisions(const RunReader& run, const Arguments& arguments, C
   return replayed.same() ? 0 : 1;
 }
 
-Json to_json(const ClaimResult& result) {
+Json claim_json(const ClaimResult& result) {
   Json out = Json::object();
   out.set("what", result.claim.what);
   out.set("candidate", result.claim.attempt->proposal.candidate.value);
@@ -57,7 +57,7 @@ Json to_json(const ClaimResult& result) {
   return out;
 }
 
-std::string line_of(const RunReader& run, const ClaimResult& result) {
+std::string claim_line(const RunReader& run, const ClaimResult& result) {
   std::string text = result.claim.what + " candidate " +
                      std::to_string(result.claim.attempt->proposal.candidate.value) + " (" +
                      run.label(*result.claim.attempt) +
@@ -89,13 +89,13 @@ Result<int> replay_claims(const RunReader& run, const Arguments& arguments, Cons
   for (const ClaimResult& result : results) {
     refuted = refuted || result.verdict == ClaimVerdict::does_not;
     if (!arguments.has("--json")) {
-      console.answer(line_of(run, result));
+      console.answer(claim_line(run, result));
     }
   }
   if (arguments.has("--json")) {
     Json out = Json::object();
     out.set("schema", 1).set("run", run.name());
-    out.set("claims", Json::array_of(results, [](const ClaimResult& r) { return to_json(r); }));
+    out.set("claims", Json::array_of(results, [](const ClaimResult& r) { return claim_json(r); }));
     console.answer(out.dump());
   } else if (results.empty()) {
     console.say("run " + run.name() + " claims nothing: no candidate was valid");

@@ -64,7 +64,7 @@ class Drawing {
   std::size_t hidden_ = 0;
 };
 
-Json to_json(const RunReader& run) {
+Json tree_json(const RunReader& run) {
   Json nodes = Json::array();
   for (const auto& [id, node] : run.fold().nodes()) {
     Json item = Json::object();
@@ -86,7 +86,7 @@ Json to_json(const RunReader& run) {
 Result<int> tree_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   if (arguments.has("--json")) {
-    console.answer(to_json(run).dump());
+    console.answer(tree_json(run).dump());
     return 0;
   }
   if (run.fold().nodes().empty()) {

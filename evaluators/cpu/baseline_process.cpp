@@ -49,7 +49,7 @@ Result<void> open(Problems& p, const Message& request) {
   return {};
 }
 
-const Workload* find(const Suite& suite, const std::string& name) {
+const Workload* workload_of(const Suite& suite, const std::string& name) {
   for (const Workload& workload : suite.workloads) {
     if (workload.name == name) {
       return &workload;
@@ -77,14 +77,14 @@ Result<void> set_scalars(Problem& problem, const JsonReader& json) {
   return {};
 }
 
-Result<void> add(Problems& p, const JsonReader& json, std::vector<Fd>& files) {
+Result<void> add_problem(Problems& p, const JsonReader& json, std::vector<Fd>& files) {
   COPPICE_TRY(const std::string name, json.text_or("workload", ""));
   COPPICE_TRY(const JsonReader places, json.at("layout"));
   COPPICE_TRY(const Layout where, layout(places));
   std::uint64_t origin = 0;
   COPPICE_TRY(const JsonReader origin_json, json.at("origin"));
   COPPICE_TRY_VOID(read(origin_json, origin));
-  const Workload* workload = find(*p.suite, name);
+  const Workload* workload = workload_of(*p.suite, name);
   if (workload == nullptr || files.size() != 2) {
     return json.complain("needs a timed workload and two descriptors");
   }
@@ -110,7 +110,7 @@ Result<void> add(Problems& p, const JsonReader& json, std::vector<Fd>& files) {
   return {};
 }
 
-[[noreturn]] void serve(const Problems& p, const Mapping& control_mapping) {
+[[noreturn]] void serve_baseline(const Problems& p, const Mapping& control_mapping) {
   auto& control = *reinterpret_cast<ControlBlock*>(control_mapping.data());
   control.phase.store(static_cast<std::uint32_t>(Phase::waiting), std::memory_order_release);
   futex_wake(control.phase);
@@ -145,12 +145,12 @@ int run_baseline(int socket) {
     if (call.ok() && *call == "open") {
       done = open(problems, *request);
     } else if (call.ok() && *call == "add") {
-      done = add(problems, json, request->descriptors);
+      done = add_problem(problems, json, request->descriptors);
     } else if (call.ok() && *call == "serve" && request->descriptors.size() == 1) {
       auto control = Mapping::of(request->descriptors[0].get(), kControlBytes, true);
       if (control.ok()) {
         channel.close();
-        serve(problems, *control);
+        serve_baseline(problems, *control);
       }
       done = control.error();
     }

@@ -128,7 +128,7 @@ Mapped map_all(const CandidateStart& start, const std::vector<Fd>& files, Contro
   return out;
 }
 
-void* find(const Addresses& a, const Addresses& b, const std::string& name) {
+void* address_of(const Addresses& a, const Addresses& b, const std::string& name) {
   const auto first = a.find(name);
   if (first != a.end()) {
     return first->second;
@@ -152,7 +152,7 @@ BoundPlan bind_plan(const ResolvedPlan& plan,
   for (const ResolvedStep& step : plan.steps) {
     BoundStep bound;
     if (step.kind == StepKind::fill) {
-      bound.fill_at = find(mapped.workspace, outputs, step.target);
+      bound.fill_at = address_of(mapped.workspace, outputs, step.target);
       bound.fill_byte = step.byte;
       for (const auto& [name, bytes] : plan.workspace) {
         bound.fill_bytes =
@@ -166,10 +166,10 @@ BoundPlan bind_plan(const ResolvedPlan& plan,
     for (const ResolvedArg& arg : step.args) {
       switch (arg.kind) {
         case ArgKind::tensor:
-          bound.args.push_back(find(mapped.inputs, outputs, arg.name));
+          bound.args.push_back(address_of(mapped.inputs, outputs, arg.name));
           break;
         case ArgKind::workspace: {
-          void* at = find(mapped.workspace, {}, arg.name);
+          void* at = address_of(mapped.workspace, {}, arg.name);
           bound.args.push_back(static_cast<char*>(at) + arg.integer);
           break;
         }
@@ -245,10 +245,10 @@ KernelEntries load_kernels(ControlBlock& control,
 }
 
 // The last step before candidate code may run. `filter`: null where there is none.
-[[noreturn]] void serve(ControlBlock& control,
-                        ThreadPool& pool,
-                        std::vector<BoundPlan> plans,
-                        const std::vector<std::uint64_t>* filter) {
+[[noreturn]] void serve_candidate(ControlBlock& control,
+                                  ThreadPool& pool,
+                                  std::vector<BoundPlan> plans,
+                                  const std::vector<std::uint64_t>* filter) {
   if (!pool.set_plans(std::move(plans))) {
     fail(control, "memory could not be made read-only");
   }
@@ -291,7 +291,7 @@ KernelEntries load_kernels(ControlBlock& control,
     nothing.entry = [](const Task*, void* const*) {
     };
     nothing.grid[0] = start.threads;
-    serve(
+    serve_candidate(
         control, pool, {BoundPlan{std::move(nothing)}}, first ? &walls.filters->running : nullptr);
   }
   const KernelEntries entries = load_kernels(
@@ -303,7 +303,7 @@ KernelEntries load_kernels(ControlBlock& control,
         start.plan, mapped, mapped.outputs[static_cast<std::size_t>(slot)], entries, numbers));
     fill_output_bytes(plans.back(), start.plan, start.layout);
   }
-  serve(control, pool, std::move(plans), first ? &walls.filters->running : nullptr);
+  serve_candidate(control, pool, std::move(plans), first ? &walls.filters->running : nullptr);
 }
 
 // Starts a candidate as a child of *our* parent, so that the agent can wait for it.

@@ -24,7 +24,7 @@
 namespace coppice::evaluators::cpu {
 namespace {
 
-constexpr std::uint64_t kLine = 64;
+constexpr std::uint64_t kCacheLine = 64;
 
 Error failed(const char* what) {
   return {ErrorCode::environment, fmt::format("{}: {}", what, std::strerror(errno))};
@@ -35,7 +35,7 @@ void in_parts(std::uint64_t bytes, int threads, const Body& body) {
   constexpr std::uint64_t kWorthAThread = 4ULL << 20;
   const std::uint64_t parts = std::clamp<std::uint64_t>(
       bytes / kWorthAThread, 1, static_cast<std::uint64_t>(std::max(threads, 1)));
-  const std::uint64_t chunk = (bytes / parts + kLine - 1) / kLine * kLine;
+  const std::uint64_t chunk = (bytes / parts + kCacheLine - 1) / kCacheLine * kCacheLine;
   std::vector<std::jthread> others;
   for (std::uint64_t p = 1; p < parts; ++p) {
     others.emplace_back([&body, p, chunk, bytes] {
@@ -138,11 +138,12 @@ void copy_cold(void* to, const void* from, std::uint64_t bytes, int threads) {
   in_parts(bytes, threads, [&](std::uint64_t first, std::uint64_t count) {
 #if defined(__x86_64__)
     const auto address = reinterpret_cast<std::uintptr_t>(out + first);
-    const std::uint64_t head = std::min<std::uint64_t>((kLine - address % kLine) % kLine, count);
-    const std::uint64_t lines = (count - head) / kLine;
+    const std::uint64_t head =
+        std::min<std::uint64_t>((kCacheLine - address % kCacheLine) % kCacheLine, count);
+    const std::uint64_t lines = (count - head) / kCacheLine;
     std::memcpy(out + first, in + first, head);
     stream_lines(out + first + head, in + first + head, lines);
-    const std::uint64_t done = head + lines * kLine;
+    const std::uint64_t done = head + lines * kCacheLine;
     std::memcpy(out + first + done, in + first + done, count - done);
     flush(out + first, head);
     flush(out + first + done, count - done);
@@ -157,10 +158,11 @@ void fill_cold(void* to, std::uint32_t pattern, std::uint64_t bytes, int threads
   auto* out = static_cast<std::byte*>(to);
   in_parts(bytes, threads, [&](std::uint64_t first, std::uint64_t count) {
     const auto address = reinterpret_cast<std::uintptr_t>(out + first);
-    const std::uint64_t head = std::min<std::uint64_t>((kLine - address % kLine) % kLine, count);
+    const std::uint64_t head =
+        std::min<std::uint64_t>((kCacheLine - address % kCacheLine) % kCacheLine, count);
     fill_plain(out + first, pattern, first, head);
-    const std::uint64_t lines = (count - head) / kLine;
-    const std::uint64_t done = head + lines * kLine;
+    const std::uint64_t lines = (count - head) / kCacheLine;
+    const std::uint64_t done = head + lines * kCacheLine;
 #if defined(__x86_64__)
     // The pattern's phase must not depend on the address: rotate it to start at `first + head`.
     const unsigned shift = static_cast<unsigned>(8 * ((first + head) % 4));
@@ -168,7 +170,7 @@ void fill_cold(void* to, std::uint32_t pattern, std::uint64_t bytes, int threads
         shift == 0 ? pattern : (pattern >> shift) | (pattern << (32 - shift));
     stream_pattern(out + first + head, rotated, lines);
 #else
-    fill_plain(out + first + head, pattern, first + head, lines * kLine);
+    fill_plain(out + first + head, pattern, first + head, lines * kCacheLine);
 #endif
     fill_plain(out + first + done, pattern, first + done, count - done);
 #if defined(__x86_64__)
@@ -184,9 +186,9 @@ void flush(const void* at, std::uint64_t bytes) {
   if (bytes == 0) {
     return;
   }
-  const auto first = reinterpret_cast<std::uintptr_t>(at) / kLine * kLine;
+  const auto first = reinterpret_cast<std::uintptr_t>(at) / kCacheLine * kCacheLine;
   const auto end = reinterpret_cast<std::uintptr_t>(at) + bytes;
-  for (std::uintptr_t line = first; line < end; line += kLine) {
+  for (std::uintptr_t line = first; line < end; line += kCacheLine) {
 #if defined(__x86_64__)
     _mm_clflush(reinterpret_cast<const void*>(line));
 #elif defined(__aarch64__)

@@ -100,7 +100,7 @@ int alone_with(int control) {
   return kept;
 }
 
-[[noreturn]] void serve(int control, const CompileServer::Work& work) {
+[[noreturn]] void serve_control(int control, const CompileServer::Work& work) {
   control = alone_with(control);
   signal(SIGCHLD, SIG_IGN);  // children are nobody's business when they have ended
   signal(SIGINT, SIG_IGN);
@@ -135,7 +135,7 @@ Result<std::unique_ptr<CompileServer>> CompileServer::start(Work work) {
   if (pid == 0) {
     close(ends[0]);
     prctl(PR_SET_NAME, "coppice-nvrtc");
-    serve(ends[1], work);
+    serve_control(ends[1], work);
   }
   close(ends[1]);
   return std::unique_ptr<CompileServer>(new CompileServer(pid, ends[0]));

@@ -127,7 +127,7 @@ struct Reply {
   std::string bytes;  // behind the pid
 };
 
-bool send_all(int fd, std::string_view bytes) {
+bool send_request(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) {
@@ -258,7 +258,7 @@ Result<Compiled> NvrtcToolchain::compile(const CompileJob& job, std::stop_token 
   flags.insert(flags.end(), job.flags.begin(), job.flags.end());
   COPPICE_TRY(const int fd, server_->begin());
   const std::string request = request_of(job, flags);
-  const Reply reply = send_all(fd, request) ? collect(fd, limits_, stop) : Reply{};
+  const Reply reply = send_request(fd, request) ? collect(fd, limits_, stop) : Reply{};
   close(fd);
   if (reply.stopped) {
     return Error{ErrorCode::interrupted, "compile: stopped"};

@@ -28,6 +28,23 @@ std::string text_at(const Said& said, const std::string& key) {
   return json->reader("stdout").at(key)->copy().dump();
 }
 
+// Evaluates `words` and, where the machine alone was at fault (too noisy to time anything), again.
+Said evaluated(const std::string& folder, const std::string& words) {
+  constexpr int kTries = 5;
+  Said said = program(folder, words);
+  for (int i = 1; i < kTries && said.status == 1; ++i) {
+    const auto json = Json::parse(said.out, "stdout");
+    REQUIRE(json.ok());
+    const JsonReader evidence = *json->reader("stdout").at("evidence");
+    const JsonReader verdict = *evidence.at("verdict");
+    if (*verdict.text_or("failure", "") != "noisy") {
+      break;
+    }
+    said = program(folder, words);
+  }
+  return said;
+}
+
 void passes(const std::string& folder, const std::string& words) {
   const Said said = program(folder, words);
   CAPTURE(words, said.out.substr(0, 600), said.err);
@@ -45,8 +62,8 @@ TEST_CASE("a searched run is packed, and elsewhere looked at, replayed and expor
   write(here / "mine/kernel.cpp", kTinyKernel);
   write(here / "mine/template.json", kTinyTemplate);
 
-  const Said judged = program(here.path(), "eval mine --op ./tiny --json");
-  CAPTURE(judged.err);
+  const Said judged = evaluated(here.path(), "eval mine --op ./tiny --json");
+  CAPTURE(judged.out, judged.err);
   CHECK(judged.status == 0);
   CHECK(text_at(judged, "valid") == "true");
 

@@ -41,7 +41,7 @@ LaunchPlan parse_plan(const std::string& text) {
   return *plan;
 }
 
-std::string refusal(const std::string& text) {
+std::string plan_refusal(const std::string& text) {
   const auto json = Json::parse(text, "plan.json");
   REQUIRE(json.ok());
   const auto plan = launch_plan(json->reader("plan.json"));
@@ -128,15 +128,15 @@ TEST_CASE("claims are judged one by one") {
 }
 
 TEST_CASE("bad plans are refused with their place") {
-  CHECK(refusal(R"({"steps": [{"kernel": "k", "grdi": [1], "args": []}]})").find("grid") !=
+  CHECK(plan_refusal(R"({"steps": [{"kernel": "k", "grdi": [1], "args": []}]})").find("grid") !=
         std::string::npos);
-  CHECK(refusal(R"({"steps": [{"fill": "w", "byte": 256}]})")
+  CHECK(plan_refusal(R"({"steps": [{"fill": "w", "byte": 256}]})")
             .find("plan.json: /steps/0/byte: expected a byte") == 0);
-  CHECK(refusal(R"({"steps": [{"kernel": "k", "grid": ["1 +"], "args": []}]})")
+  CHECK(plan_refusal(R"({"steps": [{"kernel": "k", "grid": ["1 +"], "args": []}]})")
             .find("plan.json: /steps/0/grid/0") == 0);
-  CHECK(refusal(R"({"steps": [{"kernel": "k", "grid": [1,1,1,1], "args": []}]})")
+  CHECK(plan_refusal(R"({"steps": [{"kernel": "k", "grid": [1,1,1,1], "args": []}]})")
             .find("at most three") != std::string::npos);
-  CHECK(refusal(R"({"steps": [{"kernel": "k", "args": [{"what": 1}]}]})")
+  CHECK(plan_refusal(R"({"steps": [{"kernel": "k", "args": [{"what": 1}]}]})")
             .find("expected an argument") != std::string::npos);
-  CHECK(refusal(R"({"claims": []})").find("steps") != std::string::npos);
+  CHECK(plan_refusal(R"({"claims": []})").find("steps") != std::string::npos);
 }

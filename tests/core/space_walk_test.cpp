@@ -13,7 +13,7 @@ using namespace coppice;
 
 namespace {
 
-Axis axis(std::string name, std::size_t levels, const char* when = nullptr) {
+Axis axis_of(std::string name, std::size_t levels, const char* when = nullptr) {
   Axis out;
   out.name = std::move(name);
   for (std::size_t i = 1; i <= levels; ++i) {
@@ -34,10 +34,11 @@ AxisSpace make(std::vector<Axis> axes, const std::vector<const char*>& restricti
 }
 
 AxisSpace conditional_space() {
-  Axis mode = axis("mode", 3);
+  Axis mode = axis_of("mode", 3);
   mode.type = AxisType::categorical;
-  return make({axis("a", 4), mode, axis("b", 5, "mode == 2"), axis("c", 4, "a > 2 or mode == 3")},
-              {"a * b <= 8", "not (mode == 3 and c == 2)", "b != 3 or a == 1"});
+  return make(
+      {axis_of("a", 4), mode, axis_of("b", 5, "mode == 2"), axis_of("c", 4, "a > 2 or mode == 3")},
+      {"a * b <= 8", "not (mode == 3 and c == 2)", "b != 3 or a == 1"});
 }
 
 std::vector<Genome> brute_force(const AxisSpace& space) {
@@ -70,7 +71,7 @@ std::size_t changed(const Genome& a, const Genome& b) {
 AxisSpace huge_space() {
   std::vector<Axis> axes;
   for (int i = 0; i < 9; ++i) {
-    axes.push_back(axis("x" + std::to_string(i), 11));
+    axes.push_back(axis_of("x" + std::to_string(i), 11));
   }
   return make(std::move(axes),
               {"x0 * x1 * x2 * x3 * x4 * x5 * x6 * x7 * x8 <= 2000",
@@ -82,9 +83,9 @@ AxisSpace huge_space() {
 
 TEST_CASE("enumeration finds exactly the valid genomes in lexicographic order") {
   for (const AxisSpace& space : {conditional_space(),
-                                 make({axis("a", 3)}, {"a > 5"}),
-                                 make({axis("a", 3)}, {"1 > 2"}),
-                                 make({axis("a", 3)}, {})}) {
+                                 make({axis_of("a", 3)}, {"a > 5"}),
+                                 make({axis_of("a", 3)}, {"1 > 2"}),
+                                 make({axis_of("a", 3)}, {})}) {
     const SpaceWalker walker(space);
     const std::vector<Genome> all = brute_force(space);
     REQUIRE(walker.enumerate(1000));
@@ -161,11 +162,11 @@ TEST_CASE("sampling keeps pinned axes and finds nothing where nothing is") {
   CHECK(seen.size() == 3);  // b may be 1, 2 or 4
   // b = 3 demands a = 1.
   CHECK(!walker.sample_pinned(Genome{{1, 1, 2, 0}}, std::vector<std::size_t>{0, 2}, rng));
-  CHECK(!sample(make({axis("a", 3)}, {"a > 5"}), rng));
+  CHECK(!sample(make({axis_of("a", 3)}, {"a > 5"}), rng));
 }
 
 TEST_CASE("neighbours differ in one axis and are valid") {
-  const AxisSpace space = make({axis("a", 4), axis("b", 4)}, {"a + b <= 6"});
+  const AxisSpace space = make({axis_of("a", 4), axis_of("b", 4)}, {"a + b <= 6"});
   const std::vector<Genome> near = neighbours(space, Genome{{1, 1}}, true);
   CHECK(near == std::vector<Genome>{{{0, 1}}, {{2, 1}}, {{1, 0}}, {{1, 2}}});
   const std::vector<Genome> all = neighbours(space, Genome{{3, 1}}, false);
