@@ -95,11 +95,13 @@ Result<search::Budget> read_budget(const JsonReader& json) {
 }
 
 Result<void> read_switches(const JsonReader& json, search::SearchOptions& options) {
-  COPPICE_TRY_VOID(json.only_keys({"world_model", "frontier", "evolution", "memory", "tree"}));
+  COPPICE_TRY_VOID(
+      json.only_keys({"world_model", "frontier", "evolution", "memory", "tree", "warm"}));
   COPPICE_TRY_VOID(read_bool(json, "world_model", options.world_model));
   COPPICE_TRY_VOID(read_bool(json, "frontier", options.frontier));
   COPPICE_TRY_VOID(read_bool(json, "evolution", options.evolution));
   COPPICE_TRY_VOID(read_fixed(json, "memory", true, "this version has no such part to turn off"));
+  COPPICE_TRY_VOID(read_bool(json, "warm", options.warm));
   return read_bool(json, "tree", options.tree);
 }
 
@@ -160,6 +162,19 @@ Result<void> read_lists(const JsonReader& json, RunConfig& config) {
   if (const auto member = json.find("seed_kernels")) {
     COPPICE_TRY(config.seed_kernels, member->texts());
   }
+  if (const auto member = json.find("warm_start")) {
+    if (!member->is_bool() && !member->is_array()) {
+      return member->error("false, or a list of logs");
+    }
+    if (member->is_array()) {
+      COPPICE_TRY(config.warm_start, member->texts());
+    } else {
+      COPPICE_TRY(const bool on, member->boolean());
+      if (on) {
+        return member->error("false, or a list of logs ([\"archive\"]: the archive's own runs)");
+      }
+    }
+  }
   return {};
 }
 
@@ -188,7 +203,7 @@ Json write_search(const search::SearchOptions& options, Json out) {
   Json switches = Json::object();
   switches.set("world_model", options.world_model).set("frontier", options.frontier);
   switches.set("evolution", options.evolution).set("memory", true);
-  switches.set("tree", options.tree);
+  switches.set("tree", options.tree).set("warm", options.warm);
   out.set("strategy", search::to_text(options.strategy));
   out.set("budget", std::move(budget));
   out.set("lanes", options.lanes).set("stagnation", options.stagnation);
@@ -225,8 +240,9 @@ Result<RunConfig> run_config(const JsonReader& json) {
   COPPICE_TRY_VOID(read_where(json, config));
   COPPICE_TRY_VOID(read_lists(json, config));
   COPPICE_TRY_VOID(read_llm(json, config));
-  COPPICE_TRY_VOID(
-      read_fixed(json, "warm_start", false, "this version begins every search from nothing"));
+  if (!config.warm_start.empty() && config.search.strategy != search::Strategy::coppice) {
+    return json.complain("warm_start: only strategy coppice can start from logs");
+  }
   return config;
 }
 
@@ -251,7 +267,7 @@ Json to_json(const RunConfig& config) {
   out.set("devices", config.devices).set("lane_threads", config.lane_threads);
   out.set("compile_jobs", config.compile_jobs).set("isolation", config.isolation);
   out.set("launcher", Json::array_of(config.launcher, same));
-  out.set("llm", config.llm).set("warm_start", false);
+  out.set("llm", config.llm).set("warm_start", Json::array_of(config.warm_start, same));
   out.set("seed_kernels", Json::array_of(config.seed_kernels, same));
   return out;
 }

@@ -32,6 +32,7 @@ struct RunConfig {
   std::vector<std::string> launcher;      // in front of the device agent's command line
   Json llm = "off";                       // a profile's name, or the profile itself
   std::vector<std::string> seed_kernels;  // folders of the user's own kernels
+  std::vector<std::string> warm_start;    // logs to start from: tables, runs; "archive": its runs
 };
 
 // Strict: unknown keys, wrong types and values out of range are errors that name file and place.

@@ -49,6 +49,7 @@ Evidence recorded_evidence(const Proposed& proposed, const evaluators::RecordedO
 Result<void> play_engine(SimulatedWorld& world,
                          const TemplateSpace& space,
                          search::Strategy strategy,
+                         const std::vector<Json>& warm,
                          std::uint64_t seed) {
   constexpr int kMostRepeats = 1000;
   search::EngineSetup setup;
@@ -58,6 +59,7 @@ Result<void> play_engine(SimulatedWorld& world,
   setup.options.budget.attempts = 1'000'000'000;
   setup.options.finalists = 0;
   setup.options.promote = false;
+  setup.warm = warm;
   InlineExecutor executor;
   COPPICE_TRY(search::Engine engine, search::Engine::create(std::move(setup), executor));
   int repeats = 0;
@@ -77,8 +79,9 @@ Result<void> play_engine(SimulatedWorld& world,
 
 Result<void> play(SimulatedWorld& world,
                   const TemplateSpace& space,
-                  const std::string& strategy,
+                  const SimulationOptions& options,
                   std::uint64_t seed) {
+  const std::string& strategy = options.strategy;
   if (strategy == "genetic") {
     play_genetic(world, seed);
     return {};
@@ -91,8 +94,17 @@ Result<void> play(SimulatedWorld& world,
     play_gp(world, seed, space);
     return {};
   }
+  if (strategy == "log_order") {
+    std::vector<planner::WarmSource> logs;
+    for (const Json& source : options.warm) {
+      COPPICE_TRY(planner::WarmSource log, planner::warm_source(source.reader("warm-start data")));
+      logs.push_back(std::move(log));
+    }
+    play_log_order(world, space, std::move(logs));
+    return {};
+  }
   COPPICE_TRY(const search::Strategy named, search::strategy(strategy));
-  return play_engine(world, space, named, seed);
+  return play_engine(world, space, named, options.warm, seed);
 }
 
 double ms_per_evaluation(const SimulatedSearch& search) {
@@ -155,13 +167,27 @@ Result<Simulation> simulate(const evaluators::RecordedTable& table,
                             const SimulationOptions& options,
                             Executor& executor) {
   const auto& names = simulated_strategies();
-  if (std::find(names.begin(), names.end(), options.strategy) == names.end()) {
+  const bool order = options.strategy == "log_order";
+  if (!order && std::find(names.begin(), names.end(), options.strategy) == names.end()) {
     return Error{ErrorCode::usage,
-                 fmt::format("--strategy: expected one of coppice, random, hillclimb, genetic, "
-                             "annealing, gp, found \"{}\"",
+                 fmt::format("--strategy: expected one of {}, log_order, found \"{}\"",
+                             fmt::join(names, ", "),
                              options.strategy)};
   }
+  if (!options.warm.empty() && options.strategy != "coppice" && !order) {
+    return Error{ErrorCode::usage,
+                 "--warm: only strategies coppice and log_order can start from logs, found "
+                 "--strategy " +
+                     options.strategy};
+  }
+  if (options.warm.empty() && order) {
+    return Error{ErrorCode::usage, "--strategy log_order: expected logs (--warm), found none"};
+  }
   Simulation out;
+  for (const Json& source : options.warm) {
+    COPPICE_TRY(std::string name, source.reader("warm-start data").text_or("name", ""));
+    out.warm.push_back(std::move(name));
+  }
   out.table = table.name();
   out.strategy = options.strategy;
   out.configurations = table.size();
@@ -176,7 +202,7 @@ Result<Simulation> simulate(const evaluators::RecordedTable& table,
     search.seed = stream(options.seed, "simulate", i).next();
     SimulatedWorld world(table, options.budget);
     const double begun = thread_seconds();
-    ends[i] = play(world, table.space(), options.strategy, search.seed);
+    ends[i] = play(world, table.space(), options, search.seed);
     search.planner_seconds = thread_seconds() - begun;
     search.best = world.best();
   });
@@ -241,6 +267,8 @@ Json to_json(const Simulation& simulation) {
   const SimulationSummary sum = summarise(simulation);
   Json out = Json::object();
   out.set("table", simulation.table).set("strategy", simulation.strategy);
+  out.set("warm",
+          Json::array_of(simulation.warm, [](const std::string& name) { return Json(name); }));
   out.set("seeds", simulation.searches.size()).set("configurations", simulation.configurations);
   out.set("valid", simulation.valid).set("optimum", simulation.optimum);
   out.set("budget", simulation.budget);

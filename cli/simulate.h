@@ -16,7 +16,8 @@ namespace coppice::cli {
 // Evaluations after which a search is judged.
 inline constexpr std::array<std::int64_t, 5> kSimulationMarks = {20, 50, 100, 200, 400};
 
-// The names that simulate() knows: those of the engine that search, and the references.
+// The names that simulate() knows: those of the engine that search, and the references. Besides
+// them "log_order", which needs logs: no search, their order alone.
 const std::vector<std::string>& simulated_strategies();
 
 struct SimulationOptions {
@@ -24,6 +25,7 @@ struct SimulationOptions {
   std::int64_t budget = 400;  // unique evaluations; failures count
   int seeds = 25;
   std::uint64_t seed = 0;  // seed i of the series is the i-th number of a stream at this address
+  std::vector<Json> warm;  // a planner::WarmSource each; for strategy coppice alone
 };
 
 // One search. `best[i]` is the lowest time (ms) after i + 1 unique evaluations, infinity before the
@@ -36,6 +38,7 @@ struct SimulatedSearch {
 
 struct Simulation {
   std::string table, strategy;
+  std::vector<std::string> warm;  // names of the sources
   std::size_t configurations = 0, valid = 0;
   std::int64_t budget = 0;
   double optimum = 0.0;  // ms
@@ -43,7 +46,7 @@ struct Simulation {
 };
 
 // Plays all seeds, side by side on `executor`, each search on one thread. Deterministic but for the
-// seconds. Errors: an unknown strategy.
+// seconds. Errors: an unknown strategy, warm-start data for one that can't use it.
 Result<Simulation> simulate(const evaluators::RecordedTable& table,
                             const SimulationOptions& options,
                             Executor& executor);
@@ -67,7 +70,8 @@ struct SimulationSummary {
 };
 SimulationSummary summarise(const Simulation& simulation);
 
-// {"table", "strategy", "seeds", "configurations", "valid", "optimum", "budget", "fraction" {"20":
+// {"table", "strategy", "warm", "seeds", "configurations", "valid", "optimum", "budget", "fraction"
+// {"20":
 //  .., null beyond the budget}, "worst" {the same}, "median_to_5pct", "median_to_1pct",
 //  "within_5pct_at_200", "planner_ms_per_evaluation",
 //  "per_seed" [{"seed", "evaluations", "fraction", "to_5pct", "to_1pct",

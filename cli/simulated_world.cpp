@@ -1,6 +1,7 @@
 // The recorded world and the strategies that Coppice is held against in it.
 #include "cli/simulated_world.h"
 
+#include "planner/warm_prior.h"
 #include "planner/world_model.h"
 
 #include <algorithm>
@@ -189,6 +190,32 @@ void play_gp(SimulatedWorld& world, std::uint64_t seed, const TemplateSpace& spa
       observation.log_noise = outcome->log_noise;
     }
     model.observe(observation);
+  }
+}
+
+void play_log_order(SimulatedWorld& world,
+                    const TemplateSpace& space,
+                    std::vector<planner::WarmSource> logs) {
+  const SearchSpace templates = {space};
+  InlineExecutor executor;
+  const planner::WarmPrior prior(templates, std::move(logs), executor);
+  std::vector<Point> points;
+  for (const Genome& genome : *world.space().listed()) {
+    points.push_back({0, genome});
+  }
+  const std::vector<planner::Hearsay> said = prior.ask(points);
+  std::vector<std::pair<double, std::size_t>> order;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    double slow = 0.0;
+    for (std::size_t s = 0; s < prior.size(); ++s) {
+      const planner::Hearsay& one = said[i * prior.size() + s];
+      slow += one.slow + (one.fails > 0.5 ? prior.ceiling(s) : 0.0);
+    }
+    order.emplace_back(slow, i);
+  }
+  std::sort(order.begin(), order.end());
+  for (std::size_t i = 0; i < order.size() && !world.done(); ++i) {
+    world.evaluate(points[order[i].second].genome);
   }
 }
 

@@ -4,6 +4,7 @@
 #include "core/random.h"
 #include "core/space_walk.h"
 #include "evaluators/recorded_table.h"
+#include "planner/warm_source.h"
 
 #include <cstdint>
 #include <limits>
@@ -43,5 +44,9 @@ class SimulatedWorld {
 void play_genetic(SimulatedWorld& world, std::uint64_t seed);
 void play_annealing(SimulatedWorld& world, std::uint64_t seed);
 void play_gp(SimulatedWorld& world, std::uint64_t seed, const TemplateSpace& space);
+// No search: the points in the order of their mean log slow-down in the logs, which share axes.
+void play_log_order(SimulatedWorld& world,
+                    const TemplateSpace& space,
+                    std::vector<planner::WarmSource> logs);
 
 }  // namespace coppice::cli

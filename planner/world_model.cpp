@@ -1,13 +1,9 @@
-// WorldModel: keeps observations, refits at growing intervals, and holds posteriors of known
-// points.
+// WorldModel: keeps observations, and holds posteriors of known points.
 #include "planner/world_model.h"
 
 #include "core/check.h"
 #include "core/pinned_math.h"
-#include "planner/encoder.h"
-#include "planner/gp_fit.h"
-#include "planner/point_table.h"
-#include "planner/votes.h"
+#include "planner/world_model_state.h"
 
 #include <algorithm>
 #include <cmath>
@@ -17,20 +13,7 @@ namespace coppice::planner {
 
 namespace {
 
-constexpr std::size_t kReady = 3;          // valid observations
-constexpr std::size_t kMostSlots = 24576;  // points whose posteriors are kept
-constexpr std::size_t kVoteReady = 8;      // evaluations, before what works is learned by axis
-constexpr std::size_t kVoteFitRows = 96;   // of which at most half are failures
-constexpr std::size_t kMostVotes = 1024;   // twice as many before the oldest half is let go
-constexpr double kLeastScale = 1e-3;       // of log costs
-constexpr double kUnknown = 1.0;           // spread of a log cost before anything is known
-
-double quantile(const std::vector<double>& sorted, double q) {
-  const double at = q * static_cast<double>(sorted.size() - 1);
-  const auto low = static_cast<std::size_t>(at);
-  const std::size_t high = std::min(low + 1, sorted.size() - 1);
-  return sorted[low] + (at - static_cast<double>(low)) * (sorted[high] - sorted[low]);
-}
+constexpr double kUnknown = 1.0;  // spread of a log cost before anything is known
 
 // Expected improvement of a unit normal below z: z cdf(z) + pdf(z). Left of -1, where the two
 // almost cancel, by Laplace's continued fraction, which keeps its digits and is cheap.
@@ -53,198 +36,10 @@ double unit_gain(double z) {
 
 }  // namespace
 
-// One valid observation as the process sees it.
-struct Seen {
-  std::uint32_t slot = 0;  // in State::seen_points
-  double log_cost = 0.0;
-  double log_noise = 0.0;
-};
-
-struct WorldModel::State {
-  struct Block {
-    explicit Block(std::size_t width) : posterior(width) {}
-    GpBlock posterior;
-    VoteBlock votes;
-    double mean[kBlock] = {};
-    double variance[kBlock] = {};
-  };
-
-  State(const SearchSpace& space_in, std::uint64_t, Executor& executor_in, const ModelTuning& t)
-      : executor(&executor_in),
-        tuning(t),
-        encoder(space_in),
-        rates(space_in),
-        votes(encoder.width()),
-        prior(GpPrior::for_groups(encoder.groups())) {
-    for (std::size_t d = 0; d < encoder.width(); ++d) {
-      group.push_back(encoder.group(d));
-    }
-    prior.length_mean += pinned::log(t.length_share / 0.5);
-    prior.length_spread = t.length_spread;
-    prior.nugget_mean = pinned::log(t.nugget);
-    hyper = prior.centre(encoder.groups());
-    vote_hyper = hyper;
-    votes.set_weights(shape_of(hyper, group).weight);
-  }
-
-  std::vector<double> encode(const Point& point) const {
-    std::vector<double> x(encoder.width());
-    encoder.encode(point, x);
-    return x;
-  }
-
-  double target(double log_cost) const { return (std::min(log_cost, ceiling) - shift) / scale; }
-  double extra_noise(double log_noise) const {
-    const double share = log_noise / scale;
-    return share * share;
-  }
-
-  void refit();
-  void refit_votes();
-  void standardise();
-  std::vector<std::size_t> chosen_rows(std::size_t most) const;
-  GpData fit_data(const std::vector<std::size_t>& rows) const;
-  void append(const Seen& one);
-  void append_pending();
-  std::vector<std::uint32_t> slots_of(std::span<const Point> points) const;
-  void update(std::span<const std::uint32_t> slots) const;
-
-  Executor* executor;
-  ModelTuning tuning;
-  PointEncoder encoder;
-  LevelRates rates;
-  Votes votes;
-  GpPrior prior;
-  std::vector<std::size_t> group;
-
-  std::vector<Seen> seen;      // valid observations, in order
-  std::vector<double> seen_x;  // their coordinates
-  std::size_t observations = 0;
-  std::size_t next_fit = kReady, next_vote_fit = kVoteReady;
-  std::vector<Point> pending;
-
-  // Of the last fit.
-  double shift = 0.0, scale = 1.0, ceiling = 0.0, amplitude = 1.0, score = 0.0;
-  GpHyper hyper;
-  GpHyper vote_hyper;
-  std::optional<GaussianProcess> process;
-
-  // Posteriors that were asked for; a memory of answers, never an input to one.
-  mutable PointTable table;
-  mutable std::vector<Block> blocks;
-};
-
-// Fast costs matter, slow ones only as "slow": beyond a ceiling they are all alike.
-void WorldModel::State::standardise() {
-  std::vector<double> sorted;
-  for (const Seen& one : seen) {
-    sorted.push_back(one.log_cost);
-  }
-  std::sort(sorted.begin(), sorted.end());
-  const double median = quantile(sorted, 0.5);
-  ceiling =
-      std::max(median + tuning.clip * (median - sorted.front()), sorted.front() + kLeastScale);
-  for (double& cost : sorted) {
-    cost = std::min(cost, ceiling);
-  }
-  shift = quantile(sorted, tuning.centre);
-  double square = 0.0;
-  for (const double cost : sorted) {
-    square += (cost - shift) * (cost - shift);
-  }
-  scale = std::max(std::sqrt(square / static_cast<double>(sorted.size())), kLeastScale);
-}
-
-// The best half of what fits, and of the rest the most recent ones; in the order of observation.
-std::vector<std::size_t> WorldModel::State::chosen_rows(std::size_t most) const {
-  std::vector<std::size_t> rows(seen.size());
-  std::iota(rows.begin(), rows.end(), 0U);
-  if (rows.size() <= most) {
-    return rows;
-  }
-  std::sort(rows.begin(), rows.end(), [&](std::size_t a, std::size_t b) {
-    return seen[a].log_cost != seen[b].log_cost ? seen[a].log_cost < seen[b].log_cost : a < b;
-  });
-  std::vector<std::size_t> kept(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(most / 2));
-  std::vector<std::size_t> rest(rows.begin() + static_cast<std::ptrdiff_t>(most / 2), rows.end());
-  // Evenly over the ranks of the rest: the bad ones say where not to look.
-  for (std::size_t i = 0; kept.size() < most; ++i) {
-    kept.push_back(rest[i * rest.size() / (most - most / 2)]);
-  }
-  std::sort(kept.begin(), kept.end());
-  return kept;
-}
-
-GpData WorldModel::State::fit_data(const std::vector<std::size_t>& rows) const {
-  GpData data;
-  data.width = encoder.width();
-  data.groups = encoder.groups();
-  data.group = group;
-  for (const std::size_t row : rows) {
-    const auto x = seen_x.begin() + static_cast<std::ptrdiff_t>(row * data.width);
-    data.points.insert(data.points.end(), x, x + static_cast<std::ptrdiff_t>(data.width));
-    data.targets.push_back(target(seen[row].log_cost));
-  }
-  return data;
-}
-
-void WorldModel::State::refit() {
-  standardise();
-  const GpData data = fit_data(chosen_rows(tuning.fit_rows));
-  const GpHyper centre = prior.centre(encoder.groups());
-  GpFit fit = fit_gp(data, prior, hyper, tuning.fit_steps);
-  if (process) {
-    // From the middle again, in case the last fit had settled on a side peak.
-    GpFit other = fit_gp(data, prior, centre, tuning.fit_steps);
-    fit = other.score > fit.score ? other : fit;
-  }
-  hyper = fit.hyper;
-  score = fit.score;
-  amplitude = fit.amplitude;
-  process.emplace(shape_of(hyper, group), encoder.width());
-  for (const std::size_t row : chosen_rows(tuning.most_rows)) {
-    append(seen[row]);
-  }
-  append_pending();
-  for (Block& block : blocks) {
-    block.posterior.reset();
-  }
-  const auto grown =
-      static_cast<std::size_t>(static_cast<double>(seen.size()) * tuning.refit_growth);
-  next_fit = std::clamp(grown, seen.size() + 2, seen.size() + tuning.most_rows / 4);
-}
-
-// Which axes decide whether a point works: other ones than decide its cost.
-void WorldModel::State::refit_votes() {
-  const auto grown =
-      static_cast<std::size_t>(static_cast<double>(votes.size()) * tuning.refit_growth);
-  next_vote_fit = std::min(std::max(grown, votes.size() + 4), 2 * kMostVotes);
-  const std::size_t working = votes.size() - votes.failures();
-  if (votes.failures() == 0 || working == 0) {
-    return;
-  }
-  GpData data;
-  data.width = encoder.width();
-  data.groups = encoder.groups();
-  data.group = group;
-  std::size_t room[] = {kVoteFitRows / 2, kVoteFitRows / 2};
-  for (std::size_t i = votes.size(); i-- > 0;) {
-    std::size_t& left = room[votes.valid(i) ? 1 : 0];
-    if (left > 0) {
-      --left;
-      const std::span<const double> x = votes.x(i);
-      data.points.insert(data.points.end(), x.begin(), x.end());
-      data.targets.push_back(votes.valid(i) ? 1.0 : -1.0);
-    }
-  }
-  vote_hyper = fit_gp(data, prior, vote_hyper, tuning.fit_steps).hyper;
-  votes.set_weights(shape_of(vote_hyper, group).weight);
-}
-
 void WorldModel::State::append(const Seen& one) {
   const std::size_t width = encoder.width();
   process->append(
-      {seen_x.data() + one.slot * width, width}, extra_noise(one.log_noise), target(one.log_cost));
+      {seen_x.data() + one.slot * width, width}, extra_noise(one.log_noise), target(one));
 }
 
 void WorldModel::State::append_pending() {
@@ -262,6 +57,7 @@ std::vector<std::uint32_t> WorldModel::State::slots_of(std::span<const Point> po
     slots.push_back(table.find(point));
     fresh += slots.back() == PointTable::kNone ? 1 : 0;
   }
+  const std::size_t first = table.size() + fresh > kMostSlots ? 0 : table.size();
   if (table.size() + fresh > kMostSlots) {
     table.clear();
     blocks.clear();
@@ -277,14 +73,33 @@ std::vector<std::uint32_t> WorldModel::State::slots_of(std::span<const Point> po
       continue;  // the same point twice in one question
     }
     if (slots[i] / kBlock == blocks.size()) {
-      blocks.emplace_back(encoder.width());
+      blocks.emplace_back(encoder.width(), sources());
     }
     Block& block = blocks[slots[i] / kBlock];
     block.posterior.set(slots[i] % kBlock, encode(points[i]));
     block.posterior.reset();
     block.votes = VoteBlock();
   }
+  ask_sources(first);
   return slots;
+}
+
+// Notes what the sources of the warm start say of the points from this slot on.
+void WorldModel::State::ask_sources(std::size_t first) const {
+  if (!warm || first == table.size()) {
+    return;
+  }
+  std::vector<Point> fresh;
+  for (std::size_t slot = first; slot < table.size(); ++slot) {
+    fresh.push_back(table.point(static_cast<std::uint32_t>(slot)));
+  }
+  const std::vector<Hearsay> said = warm->ask(fresh);
+  for (std::size_t i = 0; i < said.size(); ++i) {
+    const std::size_t slot = first + i / sources();
+    const std::size_t at = slot % kBlock * sources() + i % sources();
+    blocks[slot / kBlock].slow[at] = said[i].slow;
+    blocks[slot / kBlock].fails[at] = said[i].fails;
+  }
 }
 
 void WorldModel::State::update(std::span<const std::uint32_t> slots) const {
@@ -308,10 +123,13 @@ void WorldModel::State::update(std::span<const std::uint32_t> slots) const {
 }
 
 WorldModel::WorldModel(const SearchSpace& space,
-                       std::uint64_t seed,
+                       std::uint64_t,
                        Executor& executor,
-                       const ModelTuning& tuning)
-    : state_(new State(space, seed, executor, tuning)) {}
+                       const ModelTuning& tuning,
+                       std::vector<WarmSource> warm)
+    : state_(new State(space, executor, tuning)) {
+  state_->set_warm(std::move(warm), space);
+}
 WorldModel::WorldModel(WorldModel&&) noexcept = default;
 WorldModel& WorldModel::operator=(WorldModel&&) noexcept = default;
 WorldModel::~WorldModel() = default;
@@ -322,8 +140,8 @@ void WorldModel::observe(const Observation& observation) {
   ++s.observations;
   s.votes.add(x, observation.valid, observation.seconds);
   s.rates.add(observation.point, observation.valid);
-  if (s.votes.size() > 2 * kMostVotes) {
-    s.votes.forget(kMostVotes);
+  if (s.votes.size() > 2 * State::kMostVotes) {
+    s.votes.forget(State::kMostVotes);
   }
   if (s.votes.size() >= s.next_vote_fit) {
     s.refit_votes();
@@ -339,10 +157,13 @@ void WorldModel::observe(const Observation& observation) {
                           observation.log_cost,
                           std::max(observation.log_noise, 0.0)});
     s.seen_x.insert(s.seen_x.end(), x.begin(), x.end());
+    s.hear(observation);
     if (s.seen.size() >= s.next_fit) {
       s.refit();
       return;
     }
+  } else {
+    s.hear(observation);
   }
   if (!s.process) {
     return;
@@ -350,7 +171,7 @@ void WorldModel::observe(const Observation& observation) {
   const Seen* one = observation.valid ? &s.seen.back() : nullptr;
   if (one != nullptr && first_waiting &&
       s.extra_noise(one->log_noise) < 0.5 * s.process->shape().nugget) {
-    s.process->settle_next(s.target(one->log_cost));
+    s.process->settle_next(s.target(*one));
     return;
   }
   s.process->truncate(s.process->settled());
@@ -383,8 +204,8 @@ std::vector<Belief> WorldModel::predict(std::span<const Point> points) const {
   const State& s = *state_;
   std::vector<Belief> out;
   out.reserve(points.size());
-  for (std::size_t start = 0; start < points.size(); start += kMostSlots) {
-    const auto part = points.subspan(start, std::min(kMostSlots, points.size() - start));
+  for (std::size_t start = 0; start < points.size(); start += State::kMostSlots) {
+    const auto part = points.subspan(start, std::min(State::kMostSlots, points.size() - start));
     const std::vector<std::uint32_t> slots = s.slots_of(part);
     s.update(slots);
     const double noise = s.process ? s.process->shape().nugget : 0.0;
@@ -398,15 +219,30 @@ std::vector<Belief> WorldModel::predict(std::span<const Point> points) const {
         belief.mean = s.shift + s.scale * block.mean[lane];
         belief.spread = s.scale * std::sqrt(s.amplitude * (block.variance[lane] + noise));
       }
+      const std::size_t place = lane * s.sources();
+      if (s.warmed()) {
+        belief.mean += s.trust.expect({block.slow.data() + place, s.sources()});
+      }
       const bool vote = doubt || s.votes.knows_seconds();
       if (doubt) {
         belief.p_valid = block.votes.p_valid(lane, s.rates.p_valid(s.table.point(slot)));
+      }
+      if (s.warmed()) {
+        belief.p_valid *= s.warm_p_valid({block.fails.data() + place, s.sources()});
       }
       belief.seconds = vote ? block.votes.seconds(lane, s.votes) : 0.0;
       out.push_back(belief);
     }
   }
   return out;
+}
+
+bool WorldModel::warm() const {
+  return state_->warmed();
+}
+
+std::vector<Point> WorldModel::favourites(std::size_t limit) const {
+  return state_->warm ? state_->warm->favourites(limit) : std::vector<Point>();
 }
 
 double WorldModel::expected_gain(const Belief& belief, double best) {
@@ -427,6 +263,9 @@ Json WorldModel::explain() const {
   out.set("observations", static_cast<std::uint64_t>(s.observations));
   out.set("valid", static_cast<std::uint64_t>(s.seen.size()));
   out.set("ready", s.process.has_value());
+  if (s.warm) {
+    out.set("warm", s.explain_warm());
+  }
   if (!s.process) {
     return out;
   }

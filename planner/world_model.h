@@ -5,6 +5,7 @@
 #include "core/event.h"
 #include "core/executor.h"
 #include "core/search_space.h"
+#include "planner/warm_source.h"
 
 #include <cstdint>
 #include <memory>
@@ -42,7 +43,9 @@ struct ModelTuning {
   int fit_steps = 24;
   double length_share = 0.35;  // prior lengthscale at one coordinate
   double length_spread = 1.0;
-  double nugget = 0.01;  // prior noise, as a share of the signal
+  double nugget = 0.01;      // prior noise, as a share of the signal
+  double warm_spread = 0.1;  // of what the sources of a warm start do not explain, before any data
+  std::size_t warm_fits = 24;  // first observations that are each followed by a refit, when warm
 };
 
 // Deterministic: the same observations in the same order give the same bits on every machine,
@@ -53,7 +56,8 @@ class WorldModel {
   WorldModel(const SearchSpace& space,
              std::uint64_t seed,
              Executor& executor,
-             const ModelTuning& tuning = {});  // keeps references to space and executor
+             const ModelTuning& tuning = {},
+             std::vector<WarmSource> warm = {});  // keeps references to space and executor
   WorldModel(WorldModel&&) noexcept;
   WorldModel& operator=(WorldModel&&) noexcept;
   ~WorldModel();
@@ -62,7 +66,12 @@ class WorldModel {
   // Points in flight: predictions treat them as measured at their own mean (so that a batch spreads
   // out).
   void set_pending(std::span<const Point> pending);
-  bool ready() const;  // enough observations to predict at all
+  bool ready() const;  // enough observations to predict at all, or a warm start that is held
+  // Some source of the warm start is believed: before the first valid observation a mean of 0 is
+  // what the sources' best did.
+  bool warm() const;
+  // The best points of the warm start's sources; not all need to be valid here.
+  std::vector<Point> favourites(std::size_t limit) const;
   // What is worked out for a point is kept and only brought up to date when the point comes back,
   // so asking for the same thousands of points after each observation is cheap (all points of a
   // space of 20,000, say). Answers do not depend on what was asked before.

@@ -21,13 +21,17 @@ std::vector<std::string> mutator_names() {
 
 }  // namespace
 
-Shared::Shared(std::uint64_t run_seed, SearchOptions run_options, Domain run_domain)
+Shared::Shared(std::uint64_t run_seed,
+               SearchOptions run_options,
+               Domain run_domain,
+               std::vector<planner::WarmSource> warm_sources)
     : seed(run_seed),
       options(run_options),
       domain(std::move(run_domain)),
       book(domain, static_cast<std::size_t>(std::max(run_options.finalists, 8))),
       ledger(run_options.strategy == Strategy::coppice ? mutator_names()
-                                                       : std::vector<std::string>()) {}
+                                                       : std::vector<std::string>()),
+      warm(std::move(warm_sources)) {}
 
 void Shared::edit(Edit change, std::vector<Event>& out) {
   COPPICE_CHECK(tree.apply(change).ok());

@@ -4,6 +4,7 @@
 #include "core/event.h"
 #include "core/executor.h"
 #include "planner/frontier.h"
+#include "planner/warm_source.h"
 #include "search/book.h"
 #include "search/ledger.h"
 #include "search/tree.h"
@@ -32,9 +33,13 @@ struct Shared {
   Book book;
   Tree tree;
   Ledger ledger;
-  std::vector<NodeId> template_nodes;  // by template
+  std::vector<NodeId> template_nodes;     // by template
+  std::vector<planner::WarmSource> warm;  // what a strategy with a world model starts from
 
-  Shared(std::uint64_t run_seed, SearchOptions run_options, Domain run_domain);
+  Shared(std::uint64_t run_seed,
+         SearchOptions run_options,
+         Domain run_domain,
+         std::vector<planner::WarmSource> warm_sources = {});
   Shared(const Shared&) = delete;
   Shared& operator=(const Shared&) = delete;
 

@@ -15,11 +15,28 @@ namespace {
 constexpr int kMostInfrastructureFailures = 20;
 constexpr int kRepeats = 1;
 
+// What the options let the search use of the warm-start data.
+Result<std::vector<planner::WarmSource>> warm_sources(const EngineSetup& setup) {
+  std::vector<planner::WarmSource> out;
+  for (std::size_t i = 0; i < setup.warm.size(); ++i) {
+    COPPICE_TRY(
+        planner::WarmSource source,
+        planner::warm_source(setup.warm[i].reader(fmt::format("warm-start data {}", i + 1))));
+    if (setup.options.warm) {
+      out.push_back(std::move(source));
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
-Engine::State::State(EngineSetup given, Domain domain, Executor& executor)
+Engine::State::State(EngineSetup given,
+                     Domain domain,
+                     std::vector<planner::WarmSource> warm,
+                     Executor& executor)
     : setup(std::move(given)),
-      shared(setup.seed, setup.options, std::move(domain)),
+      shared(setup.seed, setup.options, std::move(domain), std::move(warm)),
       chooser(make_chooser(shared, executor)),
       promoted(shared.domain.classes().size()) {
   if (setup.options.llm.on) {
@@ -38,7 +55,9 @@ Result<Engine> Engine::create(EngineSetup setup, Executor& executor) {
                  fmt::format("stagnation: expected 1 or more, found {}", setup.options.stagnation)};
   }
   COPPICE_TRY(Domain domain, Domain::create(setup.templates, setup.precision_classes));
-  return Engine(std::make_unique<State>(std::move(setup), std::move(domain), executor));
+  COPPICE_TRY(std::vector<planner::WarmSource> warm, warm_sources(setup));
+  return Engine(
+      std::make_unique<State>(std::move(setup), std::move(domain), std::move(warm), executor));
 }
 
 Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}

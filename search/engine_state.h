@@ -35,7 +35,10 @@ struct Finalist {
 };
 
 struct Engine::State {
-  State(EngineSetup given, Domain domain, Executor& executor);
+  State(EngineSetup given,
+        Domain domain,
+        std::vector<planner::WarmSource> warm,
+        Executor& executor);
 
   std::vector<Event> propose(int lane);
   std::vector<Event> observe(const Event& input);

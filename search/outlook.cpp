@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kMostPooled = 20000;  // of all templates together: all points or none missing
 constexpr std::size_t kSampled = 4000;      // held where there are more
 constexpr std::size_t kRenewedPoints = 64;  // of those, per look: the least promising
+constexpr std::size_t kFavourites = 256;    // of a warm start, put into a sample
 constexpr std::size_t kFirstPart = 128;     // sorted at once; then four times as many
 // A class other than the headline counts for less: it has its own best, but not the run's.
 constexpr double kOtherClassWeight = 0.15;
@@ -59,6 +60,15 @@ void Outlook::fill() {
     };
     for (Genome& genome : space.sample(shared_.domain, tried, whole_ ? kMostPooled : share, rng)) {
       pool_.push_back({t, std::move(genome)});
+    }
+  }
+  if (!whole_) {
+    // What others found best must not be missing in a sample.
+    for (Point& point : model_.favourites(kFavourites)) {
+      if (shared_.domain.permitted(point) &&
+          std::find(pool_.begin(), pool_.end(), point) == pool_.end()) {
+        pool_.push_back(std::move(point));
+      }
     }
   }
 }
@@ -123,6 +133,9 @@ void Outlook::set_bars() {
 }
 
 std::optional<double> Outlook::bar(std::size_t precision) const {
+  if (!bars_[precision] && !bars_[0] && model_.warm()) {
+    return 0.0;  // what the best of the warm start's sources did
+  }
   return bars_[precision] ? bars_[precision] : bars_[0];
 }
 

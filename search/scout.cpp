@@ -40,7 +40,11 @@ std::size_t breadth_of(std::string_view mutator, const Breadth& breadth) {
 Scout::Scout(Shared& shared, Executor& executor)
     : shared_(shared),
       table_(mutators::rule_mutators()),
-      model_(shared.domain.space(), shared.seed, executor),
+      model_(shared.domain.space(),
+             shared.seed,
+             executor,
+             {},
+             shared.options.world_model ? shared.warm : std::vector<planner::WarmSource>()),
       outlook_(shared, model_),
       elites_(kElitesPerNiche, kNiches) {}
 

@@ -73,7 +73,8 @@ Json to_json(const SearchOptions& options) {
       .set("frontier", options.frontier)
       .set("evolution", options.evolution)
       .set("memory", options.memory)
-      .set("tree", options.tree);
+      .set("tree", options.tree)
+      .set("warm", options.warm);
 }
 
 Result<SearchOptions> search_options(const JsonReader& json) {
@@ -89,7 +90,8 @@ Result<SearchOptions> search_options(const JsonReader& json) {
                  "frontier",
                  "evolution",
                  "memory",
-                 "tree"});
+                 "tree",
+                 "warm"});
   if (json.is_object() && json.find("strategy")) {
     fields.need_enum("strategy", options.strategy, strategy);
   }
@@ -98,7 +100,8 @@ Result<SearchOptions> search_options(const JsonReader& json) {
       .maybe("frontier", options.frontier)
       .maybe("evolution", options.evolution)
       .maybe("memory", options.memory)
-      .maybe("tree", options.tree);
+      .maybe("tree", options.tree)
+      .maybe("warm", options.warm);
   COPPICE_TRY(options, fields.done(options));
   if (const auto budget = json.find("budget")) {
     COPPICE_TRY(options.budget, read_budget(*budget));

@@ -54,6 +54,7 @@ struct SearchOptions {
   bool evolution = true;
   bool memory = true;
   bool tree = true;
+  bool warm = true;  // use the warm-start data, where there is any
   LlmOptions llm;
 };
 
@@ -64,7 +65,7 @@ struct EngineSetup {
   std::vector<std::string> precision_classes;  // first = headline
   // Stored-text candidates that the user wants to start from ("--seed-kernel").
   std::vector<CandidateSpec> seeds;
-  std::vector<Json> warm;  // warm-start data
+  std::vector<Json> warm;  // warm-start data: a planner::WarmSource each
 };
 
 Json to_json(const SearchOptions& options);

@@ -14,6 +14,8 @@ namespace {
 constexpr int kDesign = 5;
 constexpr int kDesignPerTemplate = 2;  // for each further template
 constexpr int kMostDesign = 16;
+constexpr int kWarmDesign = 1;            // random points while a warm start is believed
+constexpr std::uint64_t kWarmPeriod = 3;  // of the first points, one in so many is not its choice
 constexpr Breadth kBreadth{16, 64, 32, 64, 24};
 
 }  // namespace
@@ -37,6 +39,9 @@ bool TreeChooser::chooses_structure(NodeId node) const {
 
 std::optional<Choice> TreeChooser::next(std::vector<Event>& out) {
   tell_pending();
+  if (auto choice = next_warm(out)) {
+    return choice;
+  }
   if (auto choice = next_default(out)) {
     return choice;
   }
@@ -78,6 +83,17 @@ void TreeChooser::tell_pending() {
   scout_.model().set_pending(pending);
 }
 
+// While the logs of others are believed, two of three points are what they promise; what is known
+// to nobody, the defaults and a random point, shows whether they are right.
+std::optional<Choice> TreeChooser::next_warm(std::vector<Event>& out) {
+  const bool own_turn = shared_.book.candidates() % kWarmPeriod == kWarmPeriod - 1;
+  const bool owed = next_default_ < shared_.domain.space().size() || designed_ < kWarmDesign;
+  if (!scout_.ready() || !scout_.model().warm() || !owed || own_turn) {
+    return std::nullopt;
+  }
+  return next_modelled(out);
+}
+
 std::optional<Choice> TreeChooser::next_default(std::vector<Event>& out) {
   while (next_default_ < shared_.domain.space().size()) {
     const std::uint32_t t = next_default_++;
@@ -105,6 +121,9 @@ std::optional<Choice> TreeChooser::next_design(std::vector<Event>& out) {
   if (shared_.options.budget.attempts > 0) {
     const std::int64_t quarter = shared_.options.budget.attempts / 4;
     wanted = quarter < wanted ? static_cast<int>(quarter) : wanted;
+  }
+  if (scout_.model().warm()) {
+    wanted = std::min(wanted, kWarmDesign);
   }
   while (designed_ < wanted) {
     const std::uint32_t t = static_cast<std::uint32_t>(designed_) % templates;

@@ -31,6 +31,7 @@ class TreeChooser final : public Chooser {
   };
 
   // ---- choosing a point ----
+  std::optional<Choice> next_warm(std::vector<Event>& out);
   std::optional<Choice> next_default(std::vector<Event>& out);
   std::optional<Choice> next_design(std::vector<Event>& out);
   std::optional<Choice> choose_in(NodeId node, std::vector<Event>& out);

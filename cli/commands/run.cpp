@@ -7,6 +7,7 @@
 #include "cli/run_answer.h"
 #include "cli/run_session.h"
 #include "cli/tbb_executor.h"
+#include "cli/warm_sources.h"
 
 #include <algorithm>
 #include <cmath>
@@ -72,6 +73,12 @@ Result<RunConfig> configure(const Arguments& arguments, const Places& places) {
   if (arguments.has("--llm")) {
     config.llm = arguments.text("--llm");
   }
+  if (arguments.has("--warm")) {
+    config.warm_start = arguments.list("--warm");
+  }
+  if (!config.warm_start.empty() && config.search.strategy != search::Strategy::coppice) {
+    return Error{ErrorCode::usage, "--warm: only strategy coppice can start from logs"};
+  }
   for (const std::string& folder : arguments.list("--seed-kernel")) {
     config.seed_kernels.push_back(folder);
   }
@@ -117,6 +124,8 @@ Result<std::vector<Against>> run_others(const RunMaterial& material,
     other.config.compare.clear();
     other.config.llm = "off";  // rules alone
     other.config.search.llm = {};
+    other.config.warm_start.clear();
+    other.warm.clear();
     other.llm.reset();
     if (other.config.search.strategy == material.config.search.strategy) {
       continue;
@@ -143,7 +152,7 @@ Result<std::vector<Against>> run_others(const RunMaterial& material,
 Result<int> run_body(const Arguments& arguments, Console& console) {
   const Places places = Places::standard();
   COPPICE_TRY(const RunConfig config, configure(arguments, places));
-  COPPICE_TRY(const RunMaterial material, gather(config, places));
+  COPPICE_TRY(RunMaterial material, gather(config, places));
   if (arguments.has("--dry-run")) {
     COPPICE_TRY(const Json plan, dry_run(material));
     console.answer(arguments.has("--json") ? plan.dump() : dry_run_text(plan));
@@ -155,6 +164,11 @@ Result<int> run_body(const Arguments& arguments, Console& console) {
   if (known.ok() || known.error().code != ErrorCode::missing) {
     // One that takes no run is said before anything is compiled or timed.
     COPPICE_TRY_VOID(archive::RunStore::open(folder, archive::RunStore::Access::create));
+  }
+  COPPICE_TRY(material.warm,
+              warm_data(config.warm_start, material.op.name, known.ok() ? &*known : nullptr));
+  if (material.warm.empty() && !config.warm_start.empty()) {
+    console.say("there is no earlier run of " + material.op.name + " to start from");
   }
   for (const LeftOut& left : material.templates.left_out) {
     console.say("template " + left.template_name + " is left out: " + left.reason);
@@ -218,6 +232,12 @@ Command run_command() {
       {"--templates", "A,B", "only these templates", "all", true},
       {"--compare", "A,B", "run these strategies too, on the same budget", "the config's", true},
       {"--seed-kernel", "DIR", "start from this kernel of yours too", "none", true},
+      {"--warm",
+       "A,B",
+       "start from these logs too: recorded tables, runs by name or folder; archive: the archive's "
+       "newest runs of this op",
+       "the config's",
+       true},
       {"--llm", "NAME", "profile in configs/llm, a file, or off", "the config's", false},
       {"--llm-cassette", "FILE", "use the answers recorded here, record new ones", "none", false},
       {"--dry-run", "", "say what would be searched and what it may cost, then stop", "", false},

@@ -3,12 +3,13 @@
 
 #include "cli/commands.h"
 #include "cli/tbb_executor.h"
+#include "cli/warm_sources.h"
 #include "cli/words.h"
 #include "evaluators/landscape.h"
 
 #include <fmt/format.h>
 
-#include <charconv>
+#include <algorithm>
 
 namespace coppice::cli {
 namespace {
@@ -44,6 +45,7 @@ std::vector<std::string> row_of(const Simulation& simulation) {
 }
 
 constexpr std::string_view kSynthetic = "synthetic:";
+constexpr std::string_view kOthers = "others";
 
 // "synthetic:all" stands for every landscape there is.
 Result<std::vector<std::string>> table_names(const Arguments& arguments) {
@@ -62,29 +64,56 @@ Result<std::vector<std::string>> table_names(const Arguments& arguments) {
   return out;
 }
 
-// A file, or synthetic:NAME/INSTANCE.
-Result<evaluators::RecordedTable> table_of(const std::string& name) {
-  if (name.rfind(kSynthetic, 0) != 0) {
-    return evaluators::RecordedTable::read(name);
+// The tables that were named, read once.
+Result<std::vector<evaluators::RecordedTable>> read_tables(const Arguments& arguments,
+                                                           Console& console) {
+  COPPICE_TRY(const std::vector<std::string> names, table_names(arguments));
+  std::vector<evaluators::RecordedTable> out;
+  for (const std::string& name : names) {
+    console.show_progress("reading " + name);
+    COPPICE_TRY(auto table, named_table(name));
+    if (table.torn_entries() > 0) {
+      console.say(name + ": ends in a torn entry, which is left out");
+    }
+    out.push_back(std::move(table));
   }
-  const std::string rest = name.substr(kSynthetic.size());
-  const auto slash = rest.find('/');
-  std::uint64_t instance = 0;
-  if (slash != std::string::npos) {
-    const char* end = rest.data() + rest.size();
-    const auto [stop, error] = std::from_chars(rest.data() + slash + 1, end, instance);
-    if (error != std::errc() || stop != end) {
-      return Error{
-          ErrorCode::usage,
-          fmt::format(
-              "{}: expected a number after the slash, found \"{}\"", name, rest.substr(slash + 1))};
+  console.clear_progress();
+  return out;
+}
+
+// What --warm names, the same for each table; nothing for "others".
+Result<std::vector<Json>> read_warm(const Arguments& arguments) {
+  std::vector<Json> out;
+  for (const std::string& name : arguments.list("--warm")) {
+    if (name != kOthers) {
+      COPPICE_TRY(const planner::WarmSource source, named_warm_source(name, nullptr));
+      out.push_back(planner::to_json(source));
     }
   }
-  return evaluators::generate_landscape(rest.substr(0, slash), instance);
+  return out;
+}
+
+// The other tables with the same axes.
+std::vector<Json> others(const std::vector<evaluators::RecordedTable>& tables, std::size_t self) {
+  const auto names = [](const evaluators::RecordedTable& table) {
+    std::vector<std::string> out;
+    for (const Axis& axis : table.space().space.axes()) {
+      out.push_back(axis.name);
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+  };
+  std::vector<Json> out;
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    if (i != self && names(tables[i]) == names(tables[self])) {
+      out.push_back(planner::to_json(warm_source_of(tables[i])));
+    }
+  }
+  return out;
 }
 
 Result<int> simulate_body(const Arguments& arguments, Console& console) {
-  COPPICE_TRY(const SimulationOptions options, simulation_options(arguments));
+  COPPICE_TRY(SimulationOptions options, simulation_options(arguments));
   TbbExecutor executor;
   Json tables = Json::array();
   Table text({"table",
@@ -99,14 +128,17 @@ Result<int> simulate_body(const Arguments& arguments, Console& console) {
               "to 5 %",
               "to 1 %",
               "ms/evaluation"});
-  COPPICE_TRY(const std::vector<std::string> names, table_names(arguments));
-  for (const std::string& path : names) {
-    COPPICE_TRY(const auto recorded, table_of(path));
-    if (recorded.torn_entries() > 0) {
-      console.say(path + ": ends in a torn entry, which is left out");
+  COPPICE_TRY(const auto recorded, read_tables(arguments, console));
+  COPPICE_TRY(const std::vector<Json> warm, read_warm(arguments));
+  const std::vector<std::string> named = arguments.list("--warm");
+  const bool with_others = std::find(named.begin(), named.end(), kOthers) != named.end();
+  for (std::size_t i = 0; i < recorded.size(); ++i) {
+    options.warm = warm;
+    for (Json& other : with_others ? others(recorded, i) : std::vector<Json>()) {
+      options.warm.push_back(std::move(other));
     }
-    console.show_progress("simulating " + recorded.name());
-    COPPICE_TRY(const Simulation simulation, simulate(recorded, options, executor));
+    console.show_progress("simulating " + recorded[i].name());
+    COPPICE_TRY(const Simulation simulation, simulate(recorded[i], options, executor));
     console.clear_progress();
     text.add(row_of(simulation));
     tables.push(to_json(simulation));
@@ -129,13 +161,23 @@ Command simulate_command() {
   command.positionals = {
       {"TABLE",
        "Kernel Tuner cache file or T4 results, plain or gzip; synthetic:NAME/INSTANCE for a "
-       "generated one, synthetic:all for one of each",
+       "generated one, synthetic:all for one of each; derived:NAME/INSTANCE:TABLE for what another "
+       "device might have recorded (sibling, cousin, mirror, shuffled, planted)",
        true,
        true}};
   command.options = {
-      {"--strategy", "NAME", "coppice, random, hillclimb, genetic, annealing or gp", "coppice"},
+      {"--strategy",
+       "NAME",
+       "coppice, random, hillclimb, genetic, annealing, gp or, with --warm, log_order",
+       "coppice"},
       {"--budget", "N", "unique evaluations of a search; failures count", "400"},
-      {"--seeds", "K", "independent searches", "25"}};
+      {"--seeds", "K", "independent searches", "25"},
+      {"--warm",
+       "LOG,LOG",
+       "start from these: tables as above, folders of runs; others: the other TABLEs with the same "
+       "axes",
+       "none",
+       true}};
   command.body = simulate_body;
   return command;
 }

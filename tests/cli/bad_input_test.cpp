@@ -118,7 +118,7 @@ TEST_CASE(
        ": /lanes: expected a whole number from 1 to 1024, found \"two\""},
       {"\"small\"", "[]", ": /suite: expected text, found an array"},
       {"}}", "}", ": line 1, column "},
-      {"\"seed\": 3", "\"warm_start\": true", ": /warm_start: expected false ("},
+      {"\"seed\": 3", "\"warm_start\": true", ": /warm_start: expected false, or a list of logs"},
       {"\"seed\": 3", "\"switches\": {\"memory\": false}", ": /switches/memory: expected true ("},
       {"\"attempts\": 12", "\"money\": 5", ": /budget/money: expected 0 ("},
   };

@@ -3,6 +3,7 @@
 #include "cli/replay.h"
 #include "cli/run_answer.h"
 #include "cli/run_reader.h"
+#include "cli/warm_sources.h"
 #include "tests/cli/fake_run.h"
 #include "tests/support/text.h"
 
@@ -249,4 +250,44 @@ TEST_CASE("the answer of a run has every promised member") {
     CHECK(best->at(key).ok());
     CHECK(best->find(key).has_value());
   }
+}
+
+TEST_CASE(
+    "a run that starts from another run's log keeps that log, and replays without the other") {
+  FakeWorld fake(20);
+  const std::string first = fake.run();
+  const archive::RunStore store = fake.store();
+  for (const std::string& name : {first, std::string("archive"), store.directory_of(first)}) {
+    CAPTURE(name);
+    auto material = fake.material();
+    material.config.warm_start = {name};
+    const auto warm = cli::warm_data({name}, material.op.name, &store);
+    if (!warm.ok()) {
+      FAIL(warm.error().message);
+    }
+    REQUIRE(warm->size() == 1);
+    material.warm = *warm;
+    const auto result = cli::start_run(store, "warm", material, {}, fake.world());
+    REQUIRE(result.ok());
+    const cli::RunReader seen = reader(fake, result->run);
+    REQUIRE(seen.fold().start());
+    CHECK(seen.fold().start()->warm.size() == 1);
+    CHECK(seen.material().config.warm_start == std::vector<std::string>{name});
+    // What the first run found best is tried first here.
+    REQUIRE(!seen.fold().attempts().empty());
+    const auto& spec = seen.fold().attempts().front().proposal.spec;
+    CHECK(spec == reader(fake, first).best()->proposal.spec);
+    auto log = store.open_run(result->run, archive::ExperimentLog::Mode::read);
+    REQUIRE(log.ok());
+    const auto recalled = cli::recall(*log);
+    REQUIRE(recalled.ok());
+    auto engine = search::Engine::create(cli::engine_setup(*recalled), fake.executor);
+    REQUIRE(engine.ok());
+    const auto replayed = cli::replay_log(*log, *engine);
+    REQUIRE(replayed.ok());
+    CHECK(replayed->same());
+    std::filesystem::remove_all(store.directory_of(result->run));
+  }
+  const auto none = cli::warm_data({"nothing-of-that-name"}, "tiny", &store);
+  CHECK(!none.ok());
 }

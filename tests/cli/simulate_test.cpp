@@ -171,3 +171,64 @@ TEST_CASE("coppice simulate plays on generated landscapes too") {
   CHECK(number.status == 2);
   CHECK(contains(number.err, "found \"x\""));
 }
+
+TEST_CASE("a search that starts from a sibling's table is sooner good than a cold one") {
+  tests::TemporaryFolder folder;
+  const std::string path = folder / "valley.json";
+  std::ofstream(path) << valley_text();
+  const auto mean_at_20 = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"simulate", path, "--seeds", "4", "--budget", "20", "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    const tests::Said said = tests::say(words);
+    CAPTURE(said.err);
+    REQUIRE(said.status == 0);
+    const auto json = Json::parse(said.out, "out");
+    return *json->reader("out").at("tables")->items()->front().at("fraction")->at("20")->real();
+  };
+  const double cold = mean_at_20({});
+  const double warm = mean_at_20({"--warm", "derived:sibling/1:" + path});
+  const double order =
+      mean_at_20({"--warm", "derived:sibling/1:" + path, "--strategy", "log_order"});
+  CHECK(warm > cold);
+  CHECK(warm > 0.9);
+  CHECK(order > 0.5);
+}
+
+TEST_CASE(
+    "--warm others takes the other tables with the same axes, and --warm is refused where it "
+    "would do nothing") {
+  tests::TemporaryFolder folder;
+  const std::string path = folder / "valley.json";
+  std::ofstream(path) << valley_text();
+  const tests::Said others = tests::say({"simulate",
+                                         path,
+                                         "derived:sibling/2:" + path,
+                                         "synthetic:smooth/0",
+                                         "--seeds",
+                                         "1",
+                                         "--budget",
+                                         "5",
+                                         "--warm",
+                                         "others",
+                                         "--json"});
+  CAPTURE(others.err);
+  REQUIRE(others.status == 0);
+  const auto json = Json::parse(others.out, "out");
+  const auto tables = *json->reader("out").at("tables")->items();
+  CHECK(*tables[0].at("warm")->texts() ==
+        std::vector<std::string>{"derived:sibling/2 of valley on D"});
+  CHECK(*tables[1].at("warm")->texts() == std::vector<std::string>{"valley on D"});
+  CHECK(tables[2].at("warm")->texts()->empty());
+  const tests::Said random =
+      tests::say({"simulate", path, "--strategy", "random", "--warm", "derived:sibling/1:" + path});
+  CHECK(random.status == 2);
+  CHECK(contains(random.err, "only strategies coppice and log_order"));
+  const tests::Said nothing = tests::say({"simulate", path, "--strategy", "log_order"});
+  CHECK(nothing.status == 2);
+  const tests::Said missing = tests::say({"simulate", path, "--warm", folder / "nowhere"});
+  CHECK(missing.status != 0);
+  CHECK(contains(missing.err, "expected a recorded table or the folder of a run"));
+  const tests::Said unknown = tests::say({"simulate", path, "--warm", "derived:twin/1:" + path});
+  CHECK(unknown.status == 2);
+  CHECK(contains(unknown.err, "sibling, cousin, mirror"));
+}

@@ -1,6 +1,8 @@
 // Strategy coppice: how it works the tree, and that nothing random can break it.
 #include "core/digest.h"
 #include "core/random.h"
+#include "core/space_walk.h"
+#include "planner/warm_source.h"
 #include "tests/search/fake_world.h"
 
 #include <set>
@@ -303,4 +305,91 @@ TEST_CASE("ten thousand random outcomes and interruptions never break the engine
       }
     }
   }
+}
+
+namespace {
+
+// The log of a run elsewhere over the same templates; `sign` -1: upside down.
+Json log_elsewhere(double sign) {
+  planner::WarmSource out;
+  out.name = "elsewhere";
+  for (const TemplateSpace& space : two_templates()) {
+    planner::WarmTemplate& one = out.templates.emplace_back();
+    one.name = space.name;
+    for (const Axis& axis : space.space.axes()) {
+      one.axes.push_back({axis.name, axis.type, axis.levels});
+    }
+    const auto genomes = enumerate(space.space, 100000);
+    for (const Genome& genome : *genomes) {
+      Proposed proposed;
+      proposed.spec.template_name = space.name;
+      proposed.spec.genome = genome;
+      one.rows.push_back({genome.levels, 3.0 + sign * bowl(proposed).log_cost});
+    }
+  }
+  return planner::to_json(out);
+}
+
+std::size_t attempts_to(const Play& play, double log_cost) {
+  for (std::size_t i = 0; i < play.proposals.size(); ++i) {
+    if (bowl(play.proposals[i]).log_cost <= log_cost) {
+      return i + 1;
+    }
+  }
+  return play.proposals.size() + 1;
+}
+
+}  // namespace
+
+TEST_CASE("with a log of the same kernel the best point there is tried first") {
+  search::EngineSetup setup = setup_for(two_templates(), 40);
+  setup.warm = {log_elsewhere(1.0)};
+  InlineExecutor executor;
+  Play play(setup, bowl, executor);
+  play.run();
+  CHECK(attempts_to(play, -0.19) == 1);
+  REQUIRE(play.proposals.front().prediction);
+  CHECK(play.proposals.front().prediction->spread > 0.0);
+}
+
+TEST_CASE("a misleading log costs at most ten attempts") {
+  std::size_t cold = 0;
+  std::size_t warm = 0;
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    search::EngineSetup setup = setup_for(two_templates(), 120);
+    setup.seed = seed;
+    InlineExecutor executor;
+    Play without(setup, bowl, executor);
+    without.run();
+    cold += attempts_to(without, -0.14);
+    setup.warm = {log_elsewhere(-1.0)};
+    Play with(setup, bowl, executor);
+    with.run();
+    warm += attempts_to(with, -0.14);
+  }
+  CHECK(warm <= cold + 5 * 10);
+}
+
+TEST_CASE("warm=off decides as if there were no log, and a log decides something") {
+  search::EngineSetup setup = setup_for(two_templates(), 40);
+  InlineExecutor executor;
+  Play cold(setup, bowl, executor);
+  cold.run();
+  setup.warm = {log_elsewhere(1.0)};
+  Play warm(setup, bowl, executor);
+  warm.run();
+  setup.options.warm = false;
+  Play off(setup, bowl, executor);
+  off.run();
+  CHECK(cold.transcript.decisions == off.transcript.decisions);
+  CHECK(cold.transcript.decisions != warm.transcript.decisions);
+}
+
+TEST_CASE("warm-start data that can't be read is refused at the start") {
+  search::EngineSetup setup = setup_for(two_templates(), 40);
+  setup.warm = {Json::object().set("schema", 1).set("name", "x").set("templates", Json::array())};
+  InlineExecutor executor;
+  const auto engine = search::Engine::create(setup, executor);
+  REQUIRE(!engine.ok());
+  CHECK(engine.error().message.find("warm-start data 1") != std::string::npos);
 }
