@@ -347,7 +347,7 @@ TEST_CASE("with a log of the same kernel the best point there is tried first") {
   InlineExecutor executor;
   Play play(setup, bowl, executor);
   play.run();
-  CHECK(attempts_to(play, -0.19) == 1);
+  CHECK(attempts_to(play, -0.099) == 1);
   REQUIRE(play.proposals.front().prediction);
   CHECK(play.proposals.front().prediction->spread > 0.0);
 }
@@ -361,11 +361,11 @@ TEST_CASE("a misleading log costs at most ten attempts") {
     InlineExecutor executor;
     Play without(setup, bowl, executor);
     without.run();
-    cold += attempts_to(without, -0.14);
+    cold += attempts_to(without, -0.099);
     setup.warm = {log_elsewhere(-1.0)};
     Play with(setup, bowl, executor);
     with.run();
-    warm += attempts_to(with, -0.14);
+    warm += attempts_to(with, -0.099);
   }
   CHECK(warm <= cold + 5 * 10);
 }
