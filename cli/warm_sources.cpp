@@ -14,8 +14,8 @@
 namespace coppice::cli {
 namespace {
 
-constexpr std::string_view kSynthetic = "synthetic:";
-constexpr std::string_view kDerived = "derived:";
+constexpr std::string_view kSyntheticTable = "synthetic:";
+constexpr std::string_view kDerivedTable = "derived:";
 
 // "NAME/3": the part before the slash, and the number.
 Result<std::pair<std::string, std::uint64_t>> with_instance(const std::string& whole,
@@ -113,19 +113,19 @@ Result<planner::WarmSource> warm_source_of(const RunReader& run) {
 }
 
 Result<evaluators::RecordedTable> named_table(const std::string& name) {
-  if (name.rfind(kSynthetic, 0) == 0) {
-    COPPICE_TRY(const auto which, with_instance(name, name.substr(kSynthetic.size())));
+  if (name.rfind(kSyntheticTable, 0) == 0) {
+    COPPICE_TRY(const auto which, with_instance(name, name.substr(kSyntheticTable.size())));
     return evaluators::generate_landscape(which.first, which.second);
   }
-  if (name.rfind(kDerived, 0) != 0) {
+  if (name.rfind(kDerivedTable, 0) != 0) {
     return evaluators::RecordedTable::read(name);
   }
-  const auto colon = name.find(':', kDerived.size());
+  const auto colon = name.find(':', kDerivedTable.size());
   if (colon == std::string::npos) {
     return Error{ErrorCode::usage, name + ": expected derived:NAME/INSTANCE:TABLE"};
   }
   COPPICE_TRY(const auto which,
-              with_instance(name, name.substr(kDerived.size(), colon - kDerived.size())));
+              with_instance(name, name.substr(kDerivedTable.size(), colon - kDerivedTable.size())));
   COPPICE_TRY(const auto table, named_table(name.substr(colon + 1)));
   return evaluators::derive_table(table, which.first, which.second);
 }
@@ -133,7 +133,7 @@ Result<evaluators::RecordedTable> named_table(const std::string& name) {
 Result<planner::WarmSource> named_warm_source(const std::string& name,
                                               const archive::RunStore* store) {
   std::error_code error;
-  const bool table = name.rfind(kSynthetic, 0) == 0 || name.rfind(kDerived, 0) == 0 ||
+  const bool table = name.rfind(kSyntheticTable, 0) == 0 || name.rfind(kDerivedTable, 0) == 0 ||
                      std::filesystem::is_regular_file(name, error);
   if (table) {
     COPPICE_TRY(const auto read, named_table(name));

@@ -49,7 +49,7 @@ std::uint64_t genome_hash(const Genome& genome, std::uint64_t salt) {
   return hash;
 }
 
-double share(std::uint64_t hash) {
+double unit_share(std::uint64_t hash) {
   return static_cast<double>(hash >> 11U) * 0x1.0p-53;
 }
 
@@ -96,7 +96,7 @@ class Distortion {
   // Nothing: not recorded.
   std::optional<RecordedOutcome> at(const Genome& genome, const RecordedOutcome& was) const {
     RecordedOutcome out = was;
-    if (share(genome_hash(genome, salt_)) < kind_.missing) {
+    if (unit_share(genome_hash(genome, salt_)) < kind_.missing) {
       return std::nullopt;
     }
     if (!pairs_.empty() && forbidden(genome)) {
@@ -115,7 +115,7 @@ class Distortion {
     for (const Pair& pair : pairs_) {
       cost += pair.costs[genome.levels[pair.a]][genome.levels[pair.b]];
     }
-    const double p = share(genome_hash(genome, salt_ + 1)) * 0.9998 + 0.0001;
+    const double p = unit_share(genome_hash(genome, salt_ + 1)) * 0.9998 + 0.0001;
     cost += kind_.chance * pinned::normal_quantile(p) + offset_;
     out.milliseconds = table_.optimum_milliseconds() * pinned::exp(cost);
     return out;
@@ -130,7 +130,7 @@ class Distortion {
   bool forbidden(const Genome& genome) const {
     const Pair& pair = pairs_.front();
     const std::uint64_t code = genome.levels[pair.a] * 65536ULL + genome.levels[pair.b];
-    return share(mix64(salt_ + 2 + mix64(code))) < kind_.failing;
+    return unit_share(mix64(salt_ + 2 + mix64(code))) < kind_.failing;
   }
 
   const RecordedTable& table_;
