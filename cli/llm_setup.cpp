@@ -229,9 +229,7 @@ Result<Json> resolved_llm(const Json& written, const Places& places) {
     COPPICE_TRY(const std::string path, named.ok() ? named : places.find_config(name));
     COPPICE_TRY(const std::string text, read_text_file(path));
     COPPICE_TRY(out, Json::parse(text, path));
-    COPPICE_TRY_VOID(llm_setup(out.reader(path)).ok()
-                         ? Result<void>()
-                         : Result<void>(llm_setup(out.reader(path)).error()));
+    COPPICE_TRY_VOID(llm_setup(out.reader(path)));
   }
   return out;
 }

@@ -3,6 +3,7 @@
 
 #include "cli/commands.h"
 #include "cli/llm_facts.h"
+#include "cli/llm_setup.h"
 #include "cli/run_reader.h"
 
 #include <fmt/format.h>
@@ -11,8 +12,6 @@
 
 namespace coppice::cli {
 namespace {
-
-constexpr std::int64_t kPromptTokens = 24000;  // as LlmSetup has it, for runs without a model
 
 struct Told {
   LlmAsked asked;
@@ -60,8 +59,8 @@ Result<std::string> prompt_text(const RunReader& run, const Told& told, std::str
     return out;
   }
   COPPICE_TRY(const auto sections, told.facts.sections(run.material(), told.asked));
-  const std::int64_t budget =
-      run.material().llm ? run.material().llm->prompt_tokens : kPromptTokens;
+  const LlmSetup usual;  // for runs without a model
+  const std::int64_t budget = (run.material().llm ? *run.material().llm : usual).prompt_tokens;
   COPPICE_TRY(const llm::Prompt prompt,
               llm::build_prompt(llm::PromptSet::shipped(), told.asked.action, sections, budget));
   for (const LlmMessage& message : prompt.messages) {
