@@ -6,6 +6,7 @@
 #include "core/codec.h"
 #include "evaluators/cpu/control_block.h"
 #include "evaluators/cpu/layout.h"
+#include "evaluators/cpu/library_threads.h"
 #include "evaluators/cpu/op_abi.h"
 #include "evaluators/cpu/shared_memory.h"
 #include "evaluators/session_wire.h"
@@ -112,6 +113,8 @@ Result<void> add_problem(Problems& p, const JsonReader& json, std::vector<Fd>& f
 
 [[noreturn]] void serve_baseline(const Problems& p, const Mapping& control_mapping) {
   auto& control = *reinterpret_cast<ControlBlock*>(control_mapping.data());
+  LibraryThreads threads(p.library, p.threads);
+  threads.wake();  // the first time makes them: from here on the agent sees them all
   control.phase.store(static_cast<std::uint32_t>(Phase::waiting), std::memory_order_release);
   futex_wake(control.phase);
   std::uint32_t seen = 0;
@@ -120,6 +123,7 @@ Result<void> add_problem(Problems& p, const JsonReader& json, std::vector<Fd>& f
       futex_wait(control.arm, seen, Nanoseconds(-1));
     }
     seen = control.arm.load(std::memory_order_acquire);
+    threads.wake();
     wait_for_bell(control, seen, 1, false);
     control.status = control.workload < p.list.size() ? p.run(p.list[control.workload]->abi()) : -1;
     control.done.store(seen, std::memory_order_release);

@@ -41,6 +41,8 @@ std::map<std::string, std::string, std::less<>> environment_of(const Setting& se
   std::map<std::string, std::string, std::less<>> out = {{"OMP_NUM_THREADS", threads},
                                                          {"OPENBLAS_NUM_THREADS", threads},
                                                          {"OMP_WAIT_POLICY", "passive"},
+                                                         // Some milliseconds: awake at the bell.
+                                                         {"GOMP_SPINCOUNT", "100000"},
                                                          {"OMP_DYNAMIC", "false"}};
   for (const auto& [key, value] : setting.variant) {
     if (!value.empty()) {

@@ -5,6 +5,7 @@
 #include "evaluators/cpu/thread_pool.h"
 #include "tests/evaluators/evaluator_support.h"
 #include "tests/support/catch.h"
+#include "tests/support/skip.h"
 
 #include <unistd.h>
 
@@ -16,6 +17,13 @@ using namespace coppice::evaluators::cpu;
 using coppice::tests::must;
 
 namespace {
+
+// ThreadSanitizer hands signals over when it suits, and without what a handler changes.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kSignalsAreLate = true;
+#else
+constexpr bool kSignalsAreLate = false;
+#endif
 
 constexpr Nanoseconds kLimit = std::chrono::seconds(5);
 
@@ -61,7 +69,7 @@ void never_end(const Task*, void* const*) {
 }
 
 void fault(const Task*, void* const*) {
-  *static_cast<volatile int*>(nullptr) = 1;
+  *reinterpret_cast<volatile int*>(64) = 1;
 }
 
 // A process with one slot for each kernel.
@@ -100,6 +108,9 @@ struct Stage {
 }  // namespace
 
 TEST_CASE("each launch runs each task once, with one thread and with two") {
+  if (kSignalsAreLate) {
+    COPPICE_SKIP("signals come late under ThreadSanitizer");
+  }
   for (const int threads : {1, 2}) {
     Stage stage(threads, {count});
     for (std::uint32_t i = 1; i <= 20; ++i) {
@@ -115,6 +126,9 @@ TEST_CASE("each launch runs each task once, with one thread and with two") {
 }
 
 TEST_CASE("a thread that a kernel kept for itself is fetched before it sees the next values") {
+  if (kSignalsAreLate) {
+    COPPICE_SKIP("signals come late under ThreadSanitizer");
+  }
   for (const KernelEntry cheat : {keep_thread, sleep_inside}) {
     Stage stage(1, {cheat, count});
     g_board->value.store(1);
@@ -129,6 +143,9 @@ TEST_CASE("a thread that a kernel kept for itself is fetched before it sees the 
 }
 
 TEST_CASE("what a kernel writes beside its outputs neither rings nor answers the next launch") {
+  if (kSignalsAreLate) {
+    COPPICE_SKIP("signals come late under ThreadSanitizer");
+  }
   Stage stage(1, {count, count});
   REQUIRE(stage.launch(0).ok());
   g_page->doorbell.store(77);  // as candidate code could write
@@ -140,6 +157,9 @@ TEST_CASE("what a kernel writes beside its outputs neither rings nor answers the
 }
 
 TEST_CASE("a kernel that does not end is a hang, one that faults a crash") {
+  if (kSignalsAreLate) {
+    COPPICE_SKIP("signals come late under ThreadSanitizer");
+  }
   Stage hanging(2, {never_end});
   CHECK(hanging.runner->launch(0, 0, std::chrono::milliseconds(50)).failure == FailureClass::hang);
   CHECK_FALSE(hanging.runner->alive());
