@@ -11,10 +11,25 @@ constexpr int kPitch = kRowBytes + PAD;  // rows start in different banks, copie
 constexpr int kHalf = kTile * kPitch;   // keys, then values
 constexpr int kStage = 2 * kHalf;
 constexpr int kSteps = HEAD_DIM / 16;
-constexpr int kRecord = HEAD_DIM + 2;
+constexpr long long kHeads = KV_HEADS * GROUP;
 constexpr int kTilesPerPage = PAGE_SIZE / kTile;
 constexpr float kLog2e = 1.4426950408889634f;
 
+static __device__ __forceinline__ void prefetch(const void* from) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
+}
+static __device__ __forceinline__ float2 load_coherent(const float2* from) {
+  float2 v;
+  asm volatile("ld.global.cg.v2.f32 {%0,%1}, [%2];" : "=f"(v.x), "=f"(v.y) : "l"(from));
+  return v;
+}
+static __device__ __forceinline__ float4 load_coherent(const float4* from) {
+  float4 v;
+  asm volatile("ld.global.cg.v4.f32 {%0,%1,%2,%3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "l"(from));
+  return v;
+}
 static __device__ __forceinline__ void barrier_arrive(coppice_u32 barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
@@ -43,6 +58,12 @@ static __device__ __forceinline__ int sequence_of(const int* indptr, long long t
   }
   return low;
 }
+
+// What blocks found, a record for each (piece, query head): unnormalised output; maximum and sum.
+struct Partial {
+  float* values;
+  float2* weights;
+};
 
 struct State {
   float acc[kSteps][4];
@@ -123,8 +144,8 @@ static __device__ __forceinline__ void attend(State& w, coppice_u32 keys, int va
 
 // What this block found about (sequence, head): one record for each query head of the group. Block
 // and sequence both only grow along the tiles, so their sum names the piece.
-static __device__ __forceinline__ void store(const State& w, float* partial, int piece, int kv_head,
-                                             int lane) {
+static __device__ __forceinline__ void store(const State& w, const Partial& partial, int piece,
+                                             int kv_head, int lane) {
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     const int head = 2 * (lane % 4) + h;
@@ -134,15 +155,15 @@ static __device__ __forceinline__ void store(const State& w, float* partial, int
       sum += __shfl_xor_sync(~0u, sum, d);
     }
     if (head < GROUP) {
-      float* record = partial + (static_cast<long long>(piece) * KV_HEADS * GROUP + kv_head * GROUP + head) * kRecord;
+      const long long record = piece * kHeads + kv_head * GROUP + head;
+      float* values = partial.values + record * HEAD_DIM;
 #pragma unroll
       for (int d = 0; d < kSteps; ++d) {
-        record[d * 16 + lane / 4] = w.acc[d][h];
-        record[d * 16 + lane / 4 + 8] = w.acc[d][h + 2];
+        values[d * 16 + lane / 4] = w.acc[d][h];
+        values[d * 16 + lane / 4 + 8] = w.acc[d][h + 2];
       }
       if (lane / 4 == 0) {
-        record[HEAD_DIM] = w.top[h];
-        record[HEAD_DIM + 1] = sum;
+        partial.weights[record] = make_float2(w.top[h], sum);
       }
     }
   }
@@ -194,7 +215,23 @@ static __device__ __forceinline__ void produce(const char* keys, const char* val
 
 extern "C" __global__ void __launch_bounds__((KV_HEADS + 1) * 32)
     decode(const coppice_bf16* q, const char* keys, const char* values, const int* indptr,
-           const int* indices, const int* last_page_len, float* partial, float sm_scale) {
+           const int* indices, const int* last_page_len, float* values_found, float2* weights_found,
+           float sm_scale) {
+#if PDL && EARLY
+  coppice_launch_dependents();
+#endif
+#if HINT
+  // Where this block's page numbers lie when all sequences are as long as the tensors have room for:
+  // on their way while the real bounds are read.
+  if (threadIdx.x < BATCH) {
+    prefetch(last_page_len + threadIdx.x);
+  }
+  if (threadIdx.x < 2) {
+    constexpr long long kRefs = PAGE_REFS;
+    prefetch(indices + min(kRefs * (blockIdx.x + threadIdx.x) / BLOCKS, kRefs - 1));
+  }
+#endif
+  const Partial partial{values_found, weights_found};
   extern __shared__ __align__(128) unsigned char shared[];
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const coppice_u32 ring = coppice_shared(shared);
@@ -256,44 +293,89 @@ extern "C" __global__ void __launch_bounds__((KV_HEADS + 1) * 32)
     }
     store(w, partial, blockIdx.x + b, warp, lane);
   }
-#if PDL
+#if PDL && !EARLY
   coppice_launch_dependents();
 #endif
 }
 
-extern "C" __global__ void __launch_bounds__(HEAD_DIM)
-    combine(const float* partial, const int* indptr, coppice_bf16* out, float* lse) {
-  const int b = blockIdx.y, head = blockIdx.x, d = threadIdx.x;
+// Each warp takes every MERGE_WARPS-th record of its (sequence, head).
+extern "C" __global__ void __launch_bounds__(32 * MERGE_WARPS)
+    combine(const float* values_found, const float2* weights_found, const int* indptr,
+            coppice_bf16* out, float* lse) {
+  __shared__ float merged[MERGE_WARPS][HEAD_DIM];
+  constexpr int kAhead = 8;
+  constexpr int kQuads = HEAD_DIM / 4;  // lanes beyond them idle when heads are narrow
+  const int b = blockIdx.y, head = blockIdx.x, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const long long tiles = static_cast<long long>(indptr[BATCH]) * kTilesPerPage;
   const long long begin = static_cast<long long>(indptr[b]) * kTilesPerPage;
   const long long end = static_cast<long long>(indptr[b + 1]) * kTilesPerPage;
-  const long long row = static_cast<long long>(b) * KV_HEADS * GROUP + head;
 #if PDL
   coppice_wait_for_previous();
 #endif
-  float top = -COPPICE_INFINITY, sum = 0.0f, value = 0.0f;
+  float top = -COPPICE_INFINITY, sum = 0.0f;
+  float4 value = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
   if (begin < end) {
     // The blocks whose share holds the first and the last tile of this sequence.
     const int first = static_cast<int>(((begin + 1) * shares_of(tiles) - 1) / tiles);
     const int last = static_cast<int>((end * shares_of(tiles) - 1) / tiles);
-    const long long stride = static_cast<long long>(KV_HEADS) * GROUP * kRecord;
-    const float* records = partial + (first + b) * stride + static_cast<long long>(head) * kRecord;
-#pragma unroll 4
-    for (int i = 0; i <= last - first; ++i) {
-      const float* record = records + i * stride;
-      const float theirs = coppice_load_coherent(record + HEAD_DIM);
-      if (theirs == -COPPICE_INFINITY) {
-        continue;
-      }
-      const float now = fmaxf(top, theirs);
-      const float mine = coppice_exp2(top - now), weight = coppice_exp2(theirs - now);
-      sum = sum * mine + weight * coppice_load_coherent(record + HEAD_DIM + 1);
-      value = value * mine + weight * coppice_load_coherent(record + d);
+    const int count = last - first + 1;
+    const float2* weights = weights_found + (first + b) * kHeads + head;
+    const float4* values = reinterpret_cast<const float4*>(values_found + ((first + b) * kHeads + head) * HEAD_DIM) +
+                           lane % kQuads;
+    for (int i = lane; i < count; i += 32) {
+      const float2 theirs = load_coherent(weights + i * kHeads);
+      const float now = fmaxf(top, theirs.x);
+      // A piece without a token counts nothing; minus infinity less itself would be no number.
+      sum = now == -COPPICE_INFINITY
+                ? 0.0f
+                : sum * coppice_exp2(top - now) + theirs.y * coppice_exp2(theirs.x - now);
       top = now;
     }
+#pragma unroll
+    for (int d = 1; d < 32; d <<= 1) {
+      const float their_top = __shfl_xor_sync(~0u, top, d), their_sum = __shfl_xor_sync(~0u, sum, d);
+      const float now = fmaxf(top, their_top);
+      sum = now == -COPPICE_INFINITY
+                ? 0.0f
+                : sum * coppice_exp2(top - now) + their_sum * coppice_exp2(their_top - now);
+      top = now;
+    }
+    for (int base = warp; base < count; base += MERGE_WARPS * kAhead) {
+      float4 theirs[kAhead];
+      float weight[kAhead];
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) {
+        const int record = base + i * MERGE_WARPS;
+        const long long at = min(record, count - 1) * kHeads;
+        theirs[i] = load_coherent(values + at * kQuads);
+        weight[i] = record < count ? load_coherent(weights + at).x : -COPPICE_INFINITY;
+      }
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) {
+        if (weight[i] != -COPPICE_INFINITY) {
+          const float scale = coppice_exp2(weight[i] - top);
+          value.x += scale * theirs[i].x;
+          value.y += scale * theirs[i].y;
+          value.z += scale * theirs[i].z;
+          value.w += scale * theirs[i].w;
+        }
+      }
+    }
   }
-  out[row * HEAD_DIM + d] = coppice_to_bf16(sum > 0.0f ? value / sum : 0.0f);
-  if (d == 0) {
+  if (lane < kQuads) {
+    *reinterpret_cast<float4*>(&merged[warp][4 * lane]) = value;
+  }
+  __syncthreads();
+  const long long row = static_cast<long long>(b) * kHeads + head;
+  for (int d = threadIdx.x; d < HEAD_DIM; d += 32 * MERGE_WARPS) {
+    float all = 0.0f;
+#pragma unroll
+    for (int w = 0; w < MERGE_WARPS; ++w) {
+      all += merged[w][d];
+    }
+    out[row * HEAD_DIM + d] = coppice_to_bf16(sum > 0.0f ? all / sum : 0.0f);
+  }
+  if (threadIdx.x == 0) {
     lse[row] = sum > 0.0f ? top + log2f(sum) : -COPPICE_INFINITY;
   }
 }
