@@ -72,4 +72,44 @@ static __device__ __forceinline__ void coppice_cluster_wait() {
 static __device__ __forceinline__ void coppice_store_cluster(coppice_u32 address, float value) {
   asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(address), "f"(value) : "memory");
 }
+static __device__ __forceinline__ float2 coppice_load_cluster_pair(coppice_u32 address) {
+  float2 v;
+  asm volatile("ld.shared::cluster.v2.f32 {%0,%1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(address) : "memory");
+  return v;
+}
+
+// ---- barriers ----
+
+static __device__ __forceinline__ void coppice_barrier_arrive(coppice_u32 barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+// On a barrier of another block of the cluster, as coppice_map_shared names it.
+static __device__ __forceinline__ void coppice_barrier_arrive_remote(coppice_u32 barrier) {
+  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+// Part of a block: `threads` is a multiple of 32; number 0 is __syncthreads'.
+static __device__ __forceinline__ void coppice_named_barrier(int number, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
+}
+
+// ---- bulk copies ----
+
+static __device__ __forceinline__ void coppice_bulk_policy(coppice_u32 to, const void* from, int bytes,
+                                                           coppice_u32 barrier, coppice_u64 policy) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, "
+      "[%3], %4;" ::"r"(to),
+      "l"(from), "r"(bytes), "r"(barrier), "l"(policy)
+      : "memory");
+}
+// To the same place in each block of the cluster that `blocks` names (a bit each), each of whose
+// barriers, at the same place, hears of its own copy.
+static __device__ __forceinline__ void coppice_bulk_multicast(coppice_u32 to, const void* from, int bytes,
+                                                              coppice_u32 barrier, coppice_u16 blocks) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], "
+      "%2, [%3], %4;" ::"r"(to),
+      "l"(from), "r"(bytes), "r"(barrier), "h"(blocks)
+      : "memory");
+}
 #endif
