@@ -54,6 +54,29 @@ static __device__ __forceinline__ float coppice_load_coherent(const float* from)
   return v;
 }
 
+static __device__ __forceinline__ float4 coppice_load_coherent4(const float* from) {
+  float4 v;
+  asm volatile("ld.global.cg.v4.f32 {%0,%1,%2,%3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "l"(from));
+  return v;
+}
+
+// ---- shared memory by its 32-bit address ----
+
+static __device__ __forceinline__ float2 coppice_load_shared2(coppice_u32 from) {
+  float2 v;
+  asm volatile("ld.shared.v2.f32 {%0,%1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(from) : "memory");
+  return v;
+}
+static __device__ __forceinline__ void coppice_store_shared2(coppice_u32 to, float x, float y) {
+  asm volatile("st.shared.v2.f32 [%0], {%1,%2};" ::"r"(to), "f"(x), "f"(y) : "memory");
+}
+static __device__ __forceinline__ void coppice_store_shared16(coppice_u32 to, const uint4& v) {
+  asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
+               : "memory");
+}
+
 // ---- tensor cores: D += A(16x16, row) * B(16x8, col), bf16 in, f32 out ----
 
 static __device__ __forceinline__ void coppice_mma(float (&d)[4], const coppice_u32 (&a)[4],
@@ -143,6 +166,13 @@ static __device__ __forceinline__ coppice_u32 coppice_map_shared(coppice_u32 own
 static __device__ __forceinline__ float coppice_load_cluster(coppice_u32 address) {
   float v;
   asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(v) : "r"(address));
+  return v;
+}
+static __device__ __forceinline__ float4 coppice_load_cluster4(coppice_u32 address) {
+  float4 v;
+  asm volatile("ld.shared::cluster.v4.f32 {%0,%1,%2,%3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "r"(address));
   return v;
 }
 #endif
