@@ -301,7 +301,8 @@ Result<void> CudaBackend::adopt_baselines(const std::vector<BaselineFrozen>& fro
 }
 
 std::optional<Evidence> CudaBackend::refuse_early(const DeviceTask& task) const {
-  if (auto verdict = scan_source(task.source, ScanRules{"cuda", {"coppice_cuda.cuh"}})) {
+  if (auto verdict =
+          scan_source(task.source, ScanRules{"cuda", {"coppice_cuda.cuh", "coppice_hopper.cuh"}})) {
     return refused(task, verdict->gate, verdict->failure, verdict->message);
   }
   const LaunchLimits limits = launch_limits(facts_);
