@@ -6,7 +6,6 @@
 constexpr int kChunks = HIDDEN / VECTOR;  // a chunk is what a thread loads at once
 constexpr int kStride = SPLIT * ROW_THREADS;
 constexpr int kPer = (kChunks + kStride - 1) / kStride;
-constexpr bool kExact = kChunks % kStride == 0;
 constexpr int kWords = VECTOR / 2;
 constexpr int kRowWarps = ROW_THREADS / 32;
 constexpr int kPartials = SPLIT * kRowWarps;
@@ -19,7 +18,7 @@ using Chunk = uint2;
 struct Place {
   int row;    // of this block
   int first;  // the thread's first chunk in the row
-  __device__ bool has(int i) const { return kExact || first + i * kStride < kChunks; }
+  __device__ bool has(int i) const { return kChunks % kStride == 0 || first + i * kStride < kChunks; }
 };
 
 static __device__ __forceinline__ void fetch(Chunk& v, const char* from, [[maybe_unused]] coppice_u64 policy) {
