@@ -48,9 +48,24 @@ static __device__ __forceinline__ uint4 coppice_load_once(const void* from) {
                : "l"(from));
   return v;
 }
+static __device__ __forceinline__ void coppice_prefetch(const void* from) {  // into L2
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
+}
 static __device__ __forceinline__ float coppice_load_coherent(const float* from) {  // past L1
   float v;
   asm volatile("ld.global.cg.f32 %0, [%1];" : "=f"(v) : "l"(from));
+  return v;
+}
+static __device__ __forceinline__ float2 coppice_load_coherent(const float2* from) {
+  float2 v;
+  asm volatile("ld.global.cg.v2.f32 {%0,%1}, [%2];" : "=f"(v.x), "=f"(v.y) : "l"(from));
+  return v;
+}
+static __device__ __forceinline__ float4 coppice_load_coherent(const float4* from) {
+  float4 v;
+  asm volatile("ld.global.cg.v4.f32 {%0,%1,%2,%3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "l"(from));
   return v;
 }
 
@@ -176,3 +191,64 @@ static __device__ __forceinline__ float4 coppice_load_cluster4(coppice_u32 addre
   return v;
 }
 #endif
+
+// ---- pieces of a softmax ----
+
+// Merges `count` pieces, each an unnormalised sum of kWidth values with its maximum (x, in base-2
+// logarithms) and sum of weights (y); piece i lies i * stride records behind the first. Warp w of the
+// block leaves its share in merged[w]: their sum over `sum` is the result. `top` and `sum` are the same
+// in all threads. Ends with a block barrier. Width: a multiple of 4, at most 128.
+template <int kWidth, int kWarps>
+static __device__ __forceinline__ void coppice_merge_pieces(float (&merged)[kWarps][kWidth], const float* values,
+                                                            const float2* weights, long long stride, int count,
+                                                            float& top, float& sum) {
+  constexpr int kAhead = 8;
+  constexpr int kQuads = kWidth / 4;  // lanes beyond them idle
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const auto add = [&](float their_top, float their_sum) {
+    const float now = fmaxf(top, their_top);
+    // A piece of nothing counts nothing; minus infinity less itself would be no number.
+    sum = now == -COPPICE_INFINITY
+              ? 0.0f
+              : sum * coppice_exp2(top - now) + their_sum * coppice_exp2(their_top - now);
+    top = now;
+  };
+  top = -COPPICE_INFINITY;
+  sum = 0.0f;
+  for (int i = lane; i < count; i += 32) {
+    const float2 theirs = coppice_load_coherent(weights + i * stride);
+    add(theirs.x, theirs.y);
+  }
+#pragma unroll
+  for (int d = 1; d < 32; d <<= 1) {
+    const float their_top = __shfl_xor_sync(~0u, top, d), their_sum = __shfl_xor_sync(~0u, sum, d);
+    add(their_top, their_sum);
+  }
+  float4 value = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  const float4* quads = reinterpret_cast<const float4*>(values) + lane % kQuads;
+  for (int base = warp; base < count; base += kWarps * kAhead) {
+    float4 theirs[kAhead];
+    float their_top[kAhead];
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const int piece = base + i * kWarps;
+      const long long at = min(piece, count - 1) * stride;
+      theirs[i] = coppice_load_coherent(quads + at * kQuads);
+      their_top[i] = piece < count ? coppice_load_coherent(weights + at).x : -COPPICE_INFINITY;
+    }
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      if (their_top[i] != -COPPICE_INFINITY) {
+        const float scale = coppice_exp2(their_top[i] - top);
+        value.x += scale * theirs[i].x;
+        value.y += scale * theirs[i].y;
+        value.z += scale * theirs[i].z;
+        value.w += scale * theirs[i].w;
+      }
+    }
+  }
+  if (lane < kQuads) {
+    *reinterpret_cast<float4*>(&merged[warp][4 * lane]) = value;
+  }
+  __syncthreads();
+}

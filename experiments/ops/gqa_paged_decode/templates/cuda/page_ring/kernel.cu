@@ -1,6 +1,6 @@
-// Decode attention over whole cache rows: one warp sends bulk copies of all heads of a token (2 KB and
-// more at a time, which is what the memory likes), a warp per key/value head computes from a shared
-// ring. Blocks share out the tiles of all sequences evenly, so a block may end in the middle of a
+// Decode attention over whole cache rows: some warps copy all heads of a token at once into a shared
+// ring (in bulk, 2 KB and more at a time, or 16 bytes a thread), a warp per key/value head computes
+// from it. Blocks share out the tiles of all sequences evenly, so a block may end in the middle of a
 // sequence; a second kernel merges what the blocks found.
 #include "coppice_cuda.cuh"
 
@@ -15,20 +15,9 @@ constexpr long long kHeads = KV_HEADS * GROUP;
 constexpr int kTilesPerPage = PAGE_SIZE / kTile;
 constexpr float kLog2e = 1.4426950408889634f;
 
-static __device__ __forceinline__ void prefetch(const void* from) {
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
-}
-static __device__ __forceinline__ float2 load_coherent(const float2* from) {
-  float2 v;
-  asm volatile("ld.global.cg.v2.f32 {%0,%1}, [%2];" : "=f"(v.x), "=f"(v.y) : "l"(from));
-  return v;
-}
-static __device__ __forceinline__ float4 load_coherent(const float4* from) {
-  float4 v;
-  asm volatile("ld.global.cg.v4.f32 {%0,%1,%2,%3}, [%4];"
-               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
-               : "l"(from));
-  return v;
+// One arrival of this thread when all copies that it has sent so far have landed.
+static __device__ __forceinline__ void arrive_when_copied(coppice_u32 barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
 }
 static __device__ __forceinline__ void barrier_arrive(coppice_u32 barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
@@ -179,7 +168,12 @@ static __device__ __forceinline__ int valid_of(long long t, int first_page, int 
 static __device__ __forceinline__ void produce(const char* keys, const char* values, const int* indptr,
                                                const int* indices, const int* last_page_len,
                                                coppice_u32 ring, coppice_u32 full, coppice_u32 empty,
-                                               long long begin, long long end, int lane) {
+                                               long long begin, long long end, int producer, int lane) {
+#ifdef LOAD_BULK
+  if (producer > 0) {
+    return;
+  }
+#endif
   int b = begin < end ? sequence_of(indptr, begin) : 0;
   int first_page = indptr[b], end_page = indptr[b + 1], last = last_page_len[b];
   int page = begin < end ? indices[begin / kTilesPerPage] : 0;
@@ -197,23 +191,45 @@ static __device__ __forceinline__ void produce(const char* keys, const char* val
     }
     const int valid = valid_of(t, first_page, end_page, last);
     // A token beyond the end repeats the last: what lies there may be no number.
-    const int row = lane % kTile;
-    const long long token = static_cast<long long>(now) * PAGE_SIZE + t % kTilesPerPage * kTile + min(row, max(valid - 1, 0));
+    const int most = max(valid - 1, 0);
+    const long long token = static_cast<long long>(now) * PAGE_SIZE + t % kTilesPerPage * kTile;
     coppice_barrier_wait(empty + 8 * stage, phase);
+#ifdef LOAD_BULK
+    const int row = lane % kTile;
     if (lane == 0) {
       coppice_barrier_expect(full + 8 * stage, 2 * kTile * kRowBytes);
     }
     __syncwarp();
     coppice_bulk(ring + stage * kStage + (lane / kTile) * kHalf + row * kPitch,
-                 (lane < kTile ? keys : values) + token * kRowBytes, kRowBytes, full + 8 * stage);
+                 (lane < kTile ? keys : values) + (token + min(row, most)) * kRowBytes, kRowBytes,
+                 full + 8 * stage);
+#else
+    const coppice_u32 to = ring + stage * kStage + lane * 16;
+    const char* k = keys + token * kRowBytes + lane * 16;
+    const char* v = values + token * kRowBytes + lane * 16;
+#pragma unroll
+    for (int r = 0; r < kTile; r += PRODUCERS) {
+      const int row = r + producer;
+      const long long at = min(row, most) * static_cast<long long>(kRowBytes);
+#pragma unroll
+      for (int c = 0; c < kRowBytes; c += 512) {
+        if (kRowBytes % 512 == 0 || c + lane * 16 < kRowBytes) {
+          coppice_copy16(to + row * kPitch + c, k + at + c);
+          coppice_copy16(to + kHalf + row * kPitch + c, v + at + c);
+        }
+      }
+    }
+    arrive_when_copied(full + 8 * stage);
+#endif
     if (++stage == STAGES) {
       stage = 0;
       phase ^= 1;
     }
   }
+  coppice_wait_copies<0>();
 }
 
-extern "C" __global__ void __launch_bounds__((KV_HEADS + 1) * 32)
+extern "C" __global__ void __launch_bounds__((KV_HEADS + PRODUCERS) * 32)
     decode(const coppice_bf16* q, const char* keys, const char* values, const int* indptr,
            const int* indices, const int* last_page_len, float* values_found, float2* weights_found,
            float sm_scale) {
@@ -224,11 +240,11 @@ extern "C" __global__ void __launch_bounds__((KV_HEADS + 1) * 32)
   // Where this block's page numbers lie when all sequences are as long as the tensors have room for:
   // on their way while the real bounds are read.
   if (threadIdx.x < BATCH) {
-    prefetch(last_page_len + threadIdx.x);
+    coppice_prefetch(last_page_len + threadIdx.x);
   }
   if (threadIdx.x < 2) {
     constexpr long long kRefs = PAGE_REFS;
-    prefetch(indices + min(kRefs * (blockIdx.x + threadIdx.x) / BLOCKS, kRefs - 1));
+    coppice_prefetch(indices + min(kRefs * (blockIdx.x + threadIdx.x) / BLOCKS, kRefs - 1));
   }
 #endif
   const Partial partial{values_found, weights_found};
@@ -241,14 +257,19 @@ extern "C" __global__ void __launch_bounds__((KV_HEADS + 1) * 32)
   const long long end = first_of(blockIdx.x + 1, tiles);
   if (threadIdx.x == 0) {
     for (int i = 0; i < STAGES; ++i) {
+#ifdef LOAD_BULK
       coppice_barrier_init(full + 8 * i, 1);
+#else
+      coppice_barrier_init(full + 8 * i, 32 * PRODUCERS);
+#endif
       coppice_barrier_init(empty + 8 * i, KV_HEADS);
     }
     coppice_barrier_fence();
   }
   __syncthreads();
-  if (warp == KV_HEADS) {
-    produce(keys, values, indptr, indices, last_page_len, ring, full, empty, begin, end, lane);
+  if (warp >= KV_HEADS) {
+    produce(keys, values, indptr, indices, last_page_len, ring, full, empty, begin, end,
+            warp - KV_HEADS, lane);
   } else if (begin < end) {
     State w;
     reset(w);
@@ -298,74 +319,27 @@ extern "C" __global__ void __launch_bounds__((KV_HEADS + 1) * 32)
 #endif
 }
 
-// Each warp takes every MERGE_WARPS-th record of its (sequence, head).
 extern "C" __global__ void __launch_bounds__(32 * MERGE_WARPS)
     combine(const float* values_found, const float2* weights_found, const int* indptr,
             coppice_bf16* out, float* lse) {
   __shared__ float merged[MERGE_WARPS][HEAD_DIM];
-  constexpr int kAhead = 8;
-  constexpr int kQuads = HEAD_DIM / 4;  // lanes beyond them idle when heads are narrow
-  const int b = blockIdx.y, head = blockIdx.x, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int b = blockIdx.y, head = blockIdx.x;
   const long long tiles = static_cast<long long>(indptr[BATCH]) * kTilesPerPage;
   const long long begin = static_cast<long long>(indptr[b]) * kTilesPerPage;
   const long long end = static_cast<long long>(indptr[b + 1]) * kTilesPerPage;
 #if PDL
   coppice_wait_for_previous();
 #endif
-  float top = -COPPICE_INFINITY, sum = 0.0f;
-  float4 value = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  int first = 0, count = 0;
   if (begin < end) {
     // The blocks whose share holds the first and the last tile of this sequence.
-    const int first = static_cast<int>(((begin + 1) * shares_of(tiles) - 1) / tiles);
-    const int last = static_cast<int>((end * shares_of(tiles) - 1) / tiles);
-    const int count = last - first + 1;
-    const float2* weights = weights_found + (first + b) * kHeads + head;
-    const float4* values = reinterpret_cast<const float4*>(values_found + ((first + b) * kHeads + head) * HEAD_DIM) +
-                           lane % kQuads;
-    for (int i = lane; i < count; i += 32) {
-      const float2 theirs = load_coherent(weights + i * kHeads);
-      const float now = fmaxf(top, theirs.x);
-      // A piece without a token counts nothing; minus infinity less itself would be no number.
-      sum = now == -COPPICE_INFINITY
-                ? 0.0f
-                : sum * coppice_exp2(top - now) + theirs.y * coppice_exp2(theirs.x - now);
-      top = now;
-    }
-#pragma unroll
-    for (int d = 1; d < 32; d <<= 1) {
-      const float their_top = __shfl_xor_sync(~0u, top, d), their_sum = __shfl_xor_sync(~0u, sum, d);
-      const float now = fmaxf(top, their_top);
-      sum = now == -COPPICE_INFINITY
-                ? 0.0f
-                : sum * coppice_exp2(top - now) + their_sum * coppice_exp2(their_top - now);
-      top = now;
-    }
-    for (int base = warp; base < count; base += MERGE_WARPS * kAhead) {
-      float4 theirs[kAhead];
-      float weight[kAhead];
-#pragma unroll
-      for (int i = 0; i < kAhead; ++i) {
-        const int record = base + i * MERGE_WARPS;
-        const long long at = min(record, count - 1) * kHeads;
-        theirs[i] = load_coherent(values + at * kQuads);
-        weight[i] = record < count ? load_coherent(weights + at).x : -COPPICE_INFINITY;
-      }
-#pragma unroll
-      for (int i = 0; i < kAhead; ++i) {
-        if (weight[i] != -COPPICE_INFINITY) {
-          const float scale = coppice_exp2(weight[i] - top);
-          value.x += scale * theirs[i].x;
-          value.y += scale * theirs[i].y;
-          value.z += scale * theirs[i].z;
-          value.w += scale * theirs[i].w;
-        }
-      }
-    }
+    first = static_cast<int>(((begin + 1) * shares_of(tiles) - 1) / tiles);
+    count = static_cast<int>((end * shares_of(tiles) - 1) / tiles) - first + 1;
   }
-  if (lane < kQuads) {
-    *reinterpret_cast<float4*>(&merged[warp][4 * lane]) = value;
-  }
-  __syncthreads();
+  const long long record = (first + b) * kHeads + head;
+  float top, sum;
+  coppice_merge_pieces(merged, values_found + record * HEAD_DIM, weights_found + record, kHeads, count,
+                       top, sum);
   const long long row = static_cast<long long>(b) * kHeads + head;
   for (int d = threadIdx.x; d < HEAD_DIM; d += 32 * MERGE_WARPS) {
     float all = 0.0f;

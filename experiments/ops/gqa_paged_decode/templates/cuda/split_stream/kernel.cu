@@ -124,10 +124,22 @@ static __device__ __forceinline__ void finish(coppice_bf16* out, float* lse, int
 extern "C" __global__ void __launch_bounds__(WARPS * 32, MIN_BLOCKS)
     decode(const coppice_bf16* q, const char* keys, const char* values, const int* indptr,
            const int* indices, const int* last_page_len, coppice_bf16* out, float* lse,
-           float* partial, float sm_scale) {
+           float* values_found, float2* weights_found, float sm_scale) {
+#if PDL && EARLY
+  coppice_launch_dependents();
+#endif
   __shared__ float records[WARPS][GROUP][kRecord];
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int split = blockIdx.x, kv_head = blockIdx.y, batch = blockIdx.z;
+#if HINT
+  // The page numbers of this split when all sequences are equally long and fill the table: on their way
+  // while the real bounds are read.
+  if (threadIdx.x == 0) {
+    constexpr long long kRefs = PAGE_REFS;
+    coppice_prefetch(last_page_len + batch);
+    coppice_prefetch(indices + min(kRefs * (batch * SPLITS + split) / (BATCH * SPLITS), kRefs - 1));
+  }
+#endif
   const int first_page = indptr[batch], pages = indptr[batch + 1] - first_page;
   const int length = pages == 0 ? 0 : (pages - 1) * PAGE_SIZE + last_page_len[batch];
   const int tiles = (length + 15) / 16;
@@ -185,7 +197,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, MIN_BLOCKS)
       }
     }
   }
-#if PDL
+#if PDL && !EARLY
   coppice_launch_dependents();
 #endif
 #pragma unroll
@@ -231,33 +243,31 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, MIN_BLOCKS)
 #if SPLITS == 1
     finish(out, lse, head, d, value, top, sum);
 #else
-    float* place = partial + (static_cast<long long>(head) * SPLITS + split) * kRecord;
-    place[d] = value;
+    const long long record = static_cast<long long>(head) * SPLITS + split;
+    values_found[record * HEAD_DIM + d] = value;
     if (d == 0) {
-      place[HEAD_DIM] = top;
-      place[HEAD_DIM + 1] = sum;
+      weights_found[record] = make_float2(top, sum);
     }
 #endif
   }
 }
 
-extern "C" __global__ void __launch_bounds__(HEAD_DIM)
-    combine(const float* partial, coppice_bf16* out, float* lse) {
+extern "C" __global__ void __launch_bounds__(32 * MERGE_WARPS)
+    combine(const float* values_found, const float2* weights_found, coppice_bf16* out, float* lse) {
+  __shared__ float merged[MERGE_WARPS][HEAD_DIM];
+  const int head = blockIdx.x;
 #if PDL
   coppice_wait_for_previous();
 #endif
-  const float* records = partial + static_cast<long long>(blockIdx.x) * SPLITS * kRecord;
-  float top = -COPPICE_INFINITY;
-#pragma unroll 8
-  for (int i = 0; i < SPLITS; ++i) {
-    top = fmaxf(top, coppice_load_coherent(records + i * kRecord + HEAD_DIM));
+  const long long record = static_cast<long long>(head) * SPLITS;
+  float top, sum;
+  coppice_merge_pieces(merged, values_found + record * HEAD_DIM, weights_found + record, 1, SPLITS, top, sum);
+  for (int d = threadIdx.x; d < HEAD_DIM; d += 32 * MERGE_WARPS) {
+    float value = 0.0f;
+#pragma unroll
+    for (int w = 0; w < MERGE_WARPS; ++w) {
+      value += merged[w][d];
+    }
+    finish(out, lse, head, d, value, top, sum);
   }
-  float sum = 0.0f, value = 0.0f;
-#pragma unroll 8
-  for (int i = 0; i < SPLITS; ++i) {
-    const float weight = weight_of(coppice_load_coherent(records + i * kRecord + HEAD_DIM), top);
-    sum += weight * coppice_load_coherent(records + i * kRecord + HEAD_DIM + 1);
-    value += weight * coppice_load_coherent(records + i * kRecord + threadIdx.x);
-  }
-  finish(out, lse, blockIdx.x, threadIdx.x, value, top, sum);
 }

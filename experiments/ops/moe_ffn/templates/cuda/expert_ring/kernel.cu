@@ -1,6 +1,6 @@
 // Mixture of experts as two streams of weights: resident blocks share out (expert, rows, tokens)
-// tiles; one warp sends weight rows and the tokens' rows in bulk into a shared ring, the others
-// multiply on tensor cores, weights as the 16-row operand. The second product's weights are on their
+// tiles; some warps copy weight rows into a shared ring, one the tokens' rows, the others multiply on
+// tensor cores, weights as the 16-row operand. The second product's weights are on their
 // way before the first product has ended; its last block of each row adds the experts up.
 #include "coppice_cuda.cuh"
 
@@ -11,6 +11,7 @@ constexpr int kPitch = CHUNK * 2 + 16;  // rows start in different banks
 constexpr int kStage = (kRows + kColumns) * kPitch;
 constexpr int kGroups = WARPS / ROW_TILES;  // warps that share the inner dimension of the same rows
 constexpr int kSumPitch = kColumns + 1;
+constexpr int kThreads = (WARPS + PRODUCERS + 1) * 32;
 constexpr float kLog2e = 1.4426950408889634f;
 
 // Who goes where: expert e has member[first[e] .. first[e + 1]) and tiles[e] .. tiles[e + 1].
@@ -27,6 +28,11 @@ static __device__ __forceinline__ void consumers_meet() {
 }
 static __device__ __forceinline__ void barrier_arrive(coppice_u32 barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
+// One arrival of this thread when all copies that it has sent so far have landed.
+static __device__ __forceinline__ void arrive_when_copied(coppice_u32 barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
 }
 
 static __device__ __forceinline__ int passes_of(int members) {
@@ -135,95 +141,105 @@ template <class Product>
 struct Chunks {
   int t, base = 0;
   Tile tile;
-  const char* weights[ROW_TILES];
-  const char* tokens[(kColumns + 31) / 32];
 
-  __device__ __forceinline__ Chunks() : t(static_cast<int>(blockIdx.x)) {}
+  __device__ __forceinline__ explicit Chunks(const Map& map) : t(static_cast<int>(blockIdx.x)) {
+    if (left(map)) {
+      tile = tile_of(map, t);
+    }
+  }
   __device__ __forceinline__ bool left(const Map& map) const { return t < map.tiles[EXPERTS]; }
-  __device__ __forceinline__ void find(const Map& map, const char* w, const char* x, int lane) {
-    tile = tile_of(map, t);
-#pragma unroll
-    for (int r = 0; r < ROW_TILES; ++r) {
-      weights[r] = w + Product::weight_row(tile, r * 32 + lane) * (Product::kInner * 2);
-    }
-#pragma unroll
-    for (int c = 0; c < (kColumns + 31) / 32; ++c) {
-      const int column = min(c * 32 + lane, tile.columns - 1);
-      tokens[c] = x + Product::token_row(map.member[tile.begin + column]) * (Product::kInner * 2);
-    }
-  }
   __device__ __forceinline__ int bytes() const { return min(CHUNK, Product::kInner - base) * 2; }
-  __device__ __forceinline__ void send_weights(const Ring& ring, int stage, int lane) const {
-    const coppice_u32 full = ring.full + 8 * stage;
-    if (lane == 0) {
-      coppice_barrier_expect(full, (kRows + tile.columns) * bytes());
-    }
-    __syncwarp();
-#pragma unroll
-    for (int r = 0; r < ROW_TILES; ++r) {
-      coppice_bulk(ring.stages + stage * kStage + (r * 32 + lane) * kPitch, weights[r] + base * 2,
-                   bytes(), full);
-    }
-  }
-  __device__ __forceinline__ void send_tokens(const Ring& ring, int stage, int lane) const {
-#pragma unroll
-    for (int c = 0; c < (kColumns + 31) / 32; ++c) {
-      if (c * 32 + lane < tile.columns) {
-        coppice_bulk(ring.stages + stage * kStage + (kRows + c * 32 + lane) * kPitch,
-                     tokens[c] + base * 2, bytes(), ring.full + 8 * stage);
-      }
-    }
-  }
-  __device__ __forceinline__ void advance(const Map& map, const char* w, const char* x, int lane) {
+  __device__ __forceinline__ void advance(const Map& map) {
     base += CHUNK;
     if (base >= Product::kInner) {
       base = 0;
       t += gridDim.x;
       if (left(map)) {
-        find(map, w, x, lane);
+        tile = tile_of(map, t);
       }
     }
   }
 };
 
-template <class Product, bool kWaits>
-static __device__ __forceinline__ void produce(const Map& map, const char* w, const char* x,
-                                               const Ring& ring, int lane) {
-  Chunks<Product> at;
-  if (!at.left(map)) {
-    return;
-  }
-  at.find(map, w, x, lane);
+struct Place {
   int stage = 0, phase = 1;
-#if PDL
-  if (kWaits) {
-    // Weights of the first stages now; the tokens' rows when the first product has written them.
-    Chunks<Product> again = at;
-    int sent = 0;
-    for (; sent < STAGES && at.left(map); ++sent) {
-      at.send_weights(ring, sent, lane);
-      at.advance(map, w, x, lane);
-    }
-    coppice_wait_for_previous();
-    asm volatile("fence.proxy.async.global;" ::: "memory");
-    for (int s = 0; s < sent; ++s) {
-      again.send_tokens(ring, s, lane);
-      again.advance(map, w, x, lane);
-    }
-    stage = sent % STAGES;
-    phase = sent == STAGES ? 0 : 1;
-  }
-#endif
-  while (at.left(map)) {
-    coppice_barrier_wait(ring.empty + 8 * stage, phase);
-    at.send_weights(ring, stage, lane);
-    at.send_tokens(ring, stage, lane);
-    at.advance(map, w, x, lane);
+  __device__ __forceinline__ void advance() {
     if (++stage == STAGES) {
       stage = 0;
       phase ^= 1;
     }
   }
+};
+
+// Rows first, first + PRODUCERS, ... of each tile.
+template <class Product>
+static __device__ __forceinline__ void send_weights(const Map& map, const char* w, const Ring& ring,
+                                                    int first, int lane) {
+  Place place;
+  for (Chunks<Product> at(map); at.left(map); at.advance(map), place.advance()) {
+    const coppice_u32 full = ring.full + 8 * place.stage;
+    const coppice_u32 to = ring.stages + place.stage * kStage;
+    const int bytes = at.bytes();
+    coppice_barrier_wait(ring.empty + 8 * place.stage, place.phase);
+#ifdef LOAD_BULK
+    if (lane == 0) {
+      coppice_barrier_expect(full, kRows / PRODUCERS * bytes);
+    }
+    __syncwarp();
+    for (int r = first * 32 + lane; r < kRows; r += 32 * PRODUCERS) {
+      coppice_bulk(to + r * kPitch, w + Product::weight_row(at.tile, r) * (Product::kInner * 2) + at.base * 2,
+                   bytes, full);
+    }
+#else
+    // Rows lie one after the other within each 16 of them. Narrow chunks: a copy takes several rows.
+    constexpr int kLanes = CHUNK * 2 / 16;
+    constexpr int kAtOnce = kLanes < 32 ? 32 / kLanes : 1;
+    const int row_in_copy = kLanes < 32 ? lane / kLanes : 0;
+    const int column = kLanes < 32 ? lane % kLanes : lane;
+#pragma unroll
+    for (int sixteen = 0; sixteen < kRows; sixteen += 16) {
+      const char* from = w + Product::weight_row(at.tile, sixteen) * (Product::kInner * 2) + at.base * 2;
+#pragma unroll
+      for (int r = 0; r < 16; r += kAtOnce * PRODUCERS) {
+        const int row = r + first * kAtOnce + row_in_copy;
+#pragma unroll
+        for (int c = 0; c < (kLanes + 31) / 32; ++c) {
+          const int at_byte = (c * 32 + column) * 16;
+          if (at_byte < bytes) {
+            coppice_copy16(to + (sixteen + row) * kPitch + at_byte,
+                           from + row * (Product::kInner * 2) + at_byte);
+          }
+        }
+      }
+    }
+    arrive_when_copied(full);
+#endif
+  }
+  coppice_wait_copies<0>();
+}
+
+template <class Product>
+static __device__ __forceinline__ void send_tokens(const Map& map, const char* x, const Ring& ring,
+                                                   int lane) {
+  Place place;
+  for (Chunks<Product> at(map); at.left(map); at.advance(map), place.advance()) {
+    const coppice_u32 to = ring.stages + place.stage * kStage + kRows * kPitch;
+    const int bytes = at.bytes();
+    coppice_barrier_wait(ring.empty + 8 * place.stage, place.phase);
+    for (int column = 0; column < at.tile.columns; ++column) {
+      const char* from = x + Product::token_row(map.member[at.tile.begin + column]) * (Product::kInner * 2) +
+                         at.base * 2;
+#pragma unroll
+      for (int c = 0; c < (CHUNK * 2 + 511) / 512; ++c) {
+        const int at_byte = (c * 32 + lane) * 16;
+        if (at_byte < bytes) {
+          coppice_copy16(to + column * kPitch + at_byte, from + at_byte);
+        }
+      }
+    }
+    arrive_when_copied(ring.full + 8 * place.stage);
+  }
+  coppice_wait_copies<0>();
 }
 
 // Multiplies one tile; the sums over this warp's share of the inner dimension stay in registers.
@@ -311,7 +327,11 @@ static __device__ __forceinline__ Ring make_ring(unsigned char* shared) {
   const Ring ring{stages, stages + STAGES * kStage, stages + STAGES * kStage + 8 * STAGES};
   if (threadIdx.x == 0) {
     for (int i = 0; i < STAGES; ++i) {
-      coppice_barrier_init(ring.full + 8 * i, 1);
+#ifdef LOAD_BULK
+      coppice_barrier_init(ring.full + 8 * i, PRODUCERS + 32);
+#else
+      coppice_barrier_init(ring.full + 8 * i, (PRODUCERS + 1) * 32);
+#endif
       coppice_barrier_init(ring.empty + 8 * i, WARPS);
     }
     coppice_barrier_fence();
@@ -319,7 +339,7 @@ static __device__ __forceinline__ Ring make_ring(unsigned char* shared) {
   return ring;
 }
 
-extern "C" __global__ void __launch_bounds__((WARPS + 1) * 32)
+extern "C" __global__ void __launch_bounds__(kThreads)
     gate_up(const char* x, const char* weights, const int* ids, coppice_bf16* inner, int* arrived) {
   extern __shared__ __align__(128) unsigned char shared[];
   __shared__ Map map;
@@ -337,8 +357,12 @@ extern "C" __global__ void __launch_bounds__((WARPS + 1) * 32)
   const Ring ring = make_ring(shared);
   float* sums = reinterpret_cast<float*>(shared + STAGES * (kStage + 16));
   make_map(map, ids, First::kRowTiles);
-  if (warp == WARPS) {
-    produce<First, false>(map, weights, x, ring, lane);
+  if (warp >= WARPS) {
+    if (warp == WARPS + PRODUCERS) {
+      send_tokens<First>(map, x, ring, lane);
+    } else {
+      send_weights<First>(map, weights, ring, warp - WARPS, lane);
+    }
     return;
   }
   int stage = 0, phase = 0;
@@ -360,23 +384,29 @@ extern "C" __global__ void __launch_bounds__((WARPS + 1) * 32)
   }
 }
 
-extern "C" __global__ void __launch_bounds__((WARPS + 1) * 32)
+extern "C" __global__ void __launch_bounds__(kThreads)
     down(const char* inner, const char* weights, const int* ids, float* parts, int* arrived,
          const float* routing, coppice_bf16* out) {
   extern __shared__ __align__(128) unsigned char shared[];
   __shared__ Map map;
+#if MERGE_LAST
   __shared__ int last;
+#endif
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const Ring ring = make_ring(shared);
   float* sums = reinterpret_cast<float*>(shared + STAGES * (kStage + 16));
   make_map(map, ids, Second::kRowTiles);
-  if (warp == WARPS) {
-    produce<Second, true>(map, weights, inner, ring, lane);
+  if (warp >= WARPS && warp < WARPS + PRODUCERS) {
+    send_weights<Second>(map, weights, ring, warp - WARPS, lane);  // not the first product's business
     return;
   }
 #if PDL
   coppice_wait_for_previous();
 #endif
+  if (warp == WARPS + PRODUCERS) {
+    send_tokens<Second>(map, inner, ring, lane);
+    return;
+  }
   int stage = 0, phase = 0;
   for (int t = blockIdx.x; t < map.tiles[EXPERTS]; t += gridDim.x) {
     const Tile tile = tile_of(map, t);
