@@ -11,6 +11,11 @@ static __device__ __forceinline__ coppice_u64 coppice_evict_first() {
   asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
   return policy;
 }
+static __device__ __forceinline__ coppice_u64 coppice_evict_normal() {
+  coppice_u64 policy;
+  asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
 static __device__ __forceinline__ coppice_u64 coppice_evict_last() {
   coppice_u64 policy;
   asm("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
@@ -147,6 +152,26 @@ static __device__ __forceinline__ void coppice_copy_box_multicast(coppice_u32 to
       "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
       "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(to),
       "l"(&map), "r"(x), "r"(y), "r"(barrier), "h"(blocks)
+      : "memory");
+}
+// The same of three dimensions, with a policy.
+static __device__ __forceinline__ void coppice_copy_solid(coppice_u32 to, const coppice_tensor_map& map, int x,
+                                                          int y, int z, coppice_u32 barrier,
+                                                          coppice_u64 policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], "
+      "[%1, {%2, %3, %4}], [%5], %6;" ::"r"(to),
+      "l"(&map), "r"(x), "r"(y), "r"(z), "r"(barrier), "l"(policy)
+      : "memory");
+}
+static __device__ __forceinline__ void coppice_copy_solid_multicast(coppice_u32 to,
+                                                                    const coppice_tensor_map& map, int x,
+                                                                    int y, int z, coppice_u32 barrier,
+                                                                    coppice_u16 blocks, coppice_u64 policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster"
+      ".L2::cache_hint [%0], [%1, {%2, %3, %4}], [%5], %6, %7;" ::"r"(to),
+      "l"(&map), "r"(x), "r"(y), "r"(z), "r"(barrier), "h"(blocks), "l"(policy)
       : "memory");
 }
 #endif

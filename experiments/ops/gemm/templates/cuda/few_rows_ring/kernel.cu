@@ -1,5 +1,5 @@
-// Few rows times many weights: the weights stream once, in long pieces of their rows, through a ring
-// in shared memory that one warp fills with bulk copies. They are the 16-row operand of the tensor
+// Few rows times many weights: the weights stream once through a ring in shared memory that one warp
+// fills, with a bulk copy for each row or a tensor map for all of a stage. They are the 16-row operand of the tensor
 // cores, so that up to 8 activations cost one column tile. Warps share rows and the inner dimension;
 // blocks may share it too (a cluster or a second kernel adds up), may share the activations (a
 // cluster copies each once), and may walk over tiles.
@@ -8,7 +8,13 @@
 #include "coppice_hopper.cuh"
 
 constexpr int kColumns = 8 * COLUMN_TILES;
+#ifdef LOAD_BOX
+constexpr int kPitch = 128;                  // slabs of 64 elements, swizzled
+constexpr int kRowBytes = TILE_K * 2;        // that a row takes in a stage
+#else
 constexpr int kPitch = TILE_K * 2 + 64;  // neighbouring rows lie in different halves of the banks
+constexpr int kRowBytes = kPitch;
+#endif
 constexpr int kConsumers = WARPS_N * WARPS_K;
 constexpr int kRowTiles = TILE_N / 16 / WARPS_N;  // of a warp
 constexpr int kSteps = TILE_K / 32;
@@ -23,14 +29,16 @@ constexpr int kStageRows = TILE_N;
 #else
 constexpr int kStageRows = TILE_N + kColumns;
 #endif
-constexpr int kStage = kStageRows * kPitch;
+constexpr int kStage = kStageRows * kRowBytes;
 constexpr int kSums = WARPS_K * kColumns * kSumPitch * 4;
 constexpr int kMostChunks = 64;  // of resident activations
 
 struct Problem {
-  const char* activations;  // at the block's first column
+  const char* activations;  // at the first column
   const char* weights;
-  int columns;  // live ones of this block
+  const coppice_tensor_map* activation_map;
+  const coppice_tensor_map* weight_map;
+  int first_column, columns;  // of this block; live ones
   int n, k;
   int begin, end;  // chunks of the inner dimension
 };
@@ -39,14 +47,80 @@ struct Memory {
   coppice_u32 ring, resident, full, empty, arrived;
 };
 
+// Resident activations: where a chunk begins, how far apart its rows are, what all take.
+static __device__ __forceinline__ int resident_place(int chunk) {
+#ifdef LOAD_BOX
+  return chunk * (kColumns * kRowBytes);
+#else
+  return chunk * (TILE_K * 2);
+#endif
+}
 static __device__ __forceinline__ int resident_pitch(int k) {
+#ifdef LOAD_BOX
+  return 128;
+#else
   return k * 2 + 64;
+#endif
+}
+static __device__ __forceinline__ int resident_bytes(int k) {
+#ifdef LOAD_BOX
+  return (k + TILE_K - 1) / TILE_K * (kColumns * kRowBytes);
+#else
+  return kColumns * (k * 2 + 64);
+#endif
 }
 
 static __device__ __forceinline__ coppice_u32 word(const uint4& v, int i) {
   return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
 
+#ifdef LOAD_BOX
+// A stage in two copies. Rows and slabs beyond the end arrive as zeros and count as bytes.
+static __device__ __forceinline__ void produce(const Problem& p, const Memory& at, int first, int groups,
+                                               int step, int rank, int lane) {
+  if (lane != 0) {
+    return;
+  }
+  constexpr int kSlabs = TILE_K / 64, kBytesN = TILE_N * kRowBytes, kBytesM = kColumns * kRowBytes;
+#ifdef POLICY_EVICT_FIRST
+  const coppice_u64 once = coppice_evict_first(), often = coppice_evict_last();
+#else
+  const coppice_u64 once = coppice_evict_normal(), often = once;
+#endif
+  const auto bring = [&](int chunk, coppice_u32 to, coppice_u32 barrier) {
+    constexpr int kPart = kColumns / SHARE;
+    const int row = p.first_column + rank * kPart;
+    if (SHARE > 1) {
+      coppice_copy_solid_multicast(to + rank * (kPart * kRowBytes), *p.activation_map, 0, row, chunk * kSlabs,
+                                   barrier, (1 << SHARE) - 1, often);
+    } else {
+      coppice_copy_solid(to, *p.activation_map, 0, row, chunk * kSlabs, barrier, often);
+    }
+  };
+  int stage = 0, phase = 1;
+  for (int group = first; group < groups; group += step) {
+    for (int chunk = p.begin; chunk < p.end; ++chunk) {
+      const coppice_u32 full = at.full + 8 * stage, to = at.ring + stage * kStage;
+      coppice_barrier_wait(at.empty + 8 * stage, phase);
+#ifdef ACTIVATIONS_RESIDENT
+      coppice_barrier_expect(full, kBytesN);
+      if (group == first) {
+        coppice_barrier_expect(at.arrived + 8 * chunk, kBytesM);
+        bring(chunk, at.resident + resident_place(chunk), at.arrived + 8 * chunk);
+      }
+#else
+      coppice_barrier_expect(full, kBytesN + kBytesM);
+      bring(chunk, to + kBytesN, full);
+#endif
+      coppice_copy_solid(to, *p.weight_map, 0, (group * SHARE + rank) * TILE_N, chunk * kSlabs, full, once);
+      if (++stage == STAGES) {
+        stage = 0;
+        phase ^= 1;
+      }
+    }
+  }
+}
+#else
 // Activations of one chunk, `pitch` apart; each block of the cluster brings its part to all.
 static __device__ __forceinline__ void copy_activations(const Problem& p, int chunk, int bytes,
                                                         coppice_u32 to, int pitch,
@@ -100,7 +174,7 @@ static __device__ __forceinline__ void produce(const Problem& p, const Memory& a
           coppice_barrier_expect(arrived, p.columns * bytes);
         }
         __syncwarp();
-        copy_activations(p, chunk, bytes, at.resident + chunk * (TILE_K * 2), resident_pitch(p.k),
+        copy_activations(p, chunk, bytes, at.resident + resident_place(chunk), resident_pitch(p.k),
                          arrived, rank, lane);
       }
       __syncwarp();
@@ -121,10 +195,13 @@ static __device__ __forceinline__ void produce(const Problem& p, const Memory& a
   }
 }
 
-// One step of 32 along the inner dimension; both pointers are the lane's own.
+#endif
+
+// One step of 32 along the inner dimension; both pointers are the lane's own. `tile` is where
+// the activations of each column tile are.
 static __device__ __forceinline__ void multiply(float (&acc)[kRowTiles][COLUMN_TILES][4],
                                                 const char* weights, const char* activations,
-                                                int pitch) {
+                                                const int (&tile)[COLUMN_TILES]) {
   uint4 a[kRowTiles][2], b[COLUMN_TILES];
 #pragma unroll
   for (int r = 0; r < kRowTiles; ++r) {
@@ -133,7 +210,7 @@ static __device__ __forceinline__ void multiply(float (&acc)[kRowTiles][COLUMN_T
   }
 #pragma unroll
   for (int c = 0; c < COLUMN_TILES; ++c) {
-    b[c] = *reinterpret_cast<const uint4*>(activations + c * 8 * pitch);
+    b[c] = *reinterpret_cast<const uint4*>(activations + tile[c]);
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -175,7 +252,7 @@ static __device__ __forceinline__ void store_pair(char* out, long long column, i
 
 // The block's sums over its slices: to the result, to the workspace, or in place for the cluster.
 static __device__ __forceinline__ void finish(const Problem& p, float* sums, char* out,
-                                              [[maybe_unused]] float* partial, int first_column, int row) {
+                                              [[maybe_unused]] float* partial, int row) {
   constexpr int kPairs = TILE_N / 2;
   for (int i = threadIdx.x; i < kColumns * kPairs; i += kConsumers * 32) {
     const int pair = i % kPairs, column = i / kPairs;
@@ -189,12 +266,12 @@ static __device__ __forceinline__ void finish(const Problem& p, float* sums, cha
     }
     if (column < p.columns) {
 #if SPLIT == 1
-      store_pair(out, first_column + column, row + 2 * pair, p.n, sum.x, sum.y);
+      store_pair(out, p.first_column + column, row + 2 * pair, p.n, sum.x, sum.y);
 #elif defined(REDUCE_CLUSTER)
       *reinterpret_cast<float2*>(place) = sum;
 #else
       if (row + 2 * pair < p.n) {
-        *reinterpret_cast<float2*>(partial + static_cast<long long>(first_column + column) * p.n + row +
+        *reinterpret_cast<float2*>(partial + static_cast<long long>(p.first_column + column) * p.n + row +
                                    2 * pair) = sum;
       }
 #endif
@@ -203,36 +280,57 @@ static __device__ __forceinline__ void finish(const Problem& p, float* sums, cha
 }
 
 static __device__ __forceinline__ void consume(const Problem& p, const Memory& at, const char* shared,
-                                               float* sums, char* out, float* partial, int first_column,
-                                               int first, int groups, int step, int rank) {
+                                               float* sums, char* out, float* partial, int first,
+                                               int groups, int step, int rank) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int slice = warp % WARPS_K, first_row = warp / WARPS_K * (kRowTiles * 16);
-  const int own = lane / 4 * kPitch + lane % 4 * 16;
+  int tile[COLUMN_TILES];
+#ifdef LOAD_BOX
+  // A slab's row is 8 pieces, exchanged by the row's number; a step takes the even or the odd ones, so
+  // that eight lanes meet all banks.
+  constexpr int kPart = kColumns / SHARE;
+  const int even = (2 * (lane % 4) ^ (lane / 4)) * 16, odd = even ^ 16;
+  const auto weight_at = [&](int s) { return s / 2 * (TILE_N * 128) + (s % 2 != 0 ? odd : even); };
+  const auto column_at = [&](int s) { return s / 2 * (kPart * 128) + (s % 2 != 0 ? odd : even); };
+#pragma unroll
+  for (int c = 0; c < COLUMN_TILES; ++c) {
+    tile[c] = c * 8 / kPart * (kPart * kRowBytes) + c * 8 % kPart * 128;
+  }
+#else
+  const auto weight_at = [&](int s) { return s * 64 + lane % 4 * 16; };
+  const auto column_at = weight_at;
+#pragma unroll
+  for (int c = 0; c < COLUMN_TILES; ++c) {
+#ifdef ACTIVATIONS_RESIDENT
+    tile[c] = c * 8 * resident_pitch(p.k);
+#else
+    tile[c] = c * 8 * kPitch;
+#endif
+  }
+#endif
   int stage = 0, phase = 0;
   for (int group = first; group < groups; group += step) {
     float acc[kRowTiles][COLUMN_TILES][4] = {};
     for (int chunk = p.begin; chunk < p.end; ++chunk) {
       coppice_barrier_wait(at.full + 8 * stage, phase);
-      const char* weights = shared + stage * kStage + first_row * kPitch + own;
+      const char* weights = shared + stage * kStage + (first_row + lane / 4) * kPitch;
 #ifdef ACTIVATIONS_RESIDENT
       coppice_barrier_wait(at.arrived + 8 * chunk, 0);
-      const int pitch = resident_pitch(p.k);
-      const char* columns = shared + STAGES * kStage + chunk * (TILE_K * 2) + lane / 4 * pitch + lane % 4 * 16;
+      const char* columns = shared + STAGES * kStage + resident_place(chunk) + lane / 4 * resident_pitch(p.k);
 #else
-      constexpr int pitch = kPitch;
-      const char* columns = shared + stage * kStage + TILE_N * kPitch + own;
+      const char* columns = shared + stage * kStage + TILE_N * kRowBytes + lane / 4 * kPitch;
 #endif
       const int steps = min(kSteps, (p.k - chunk * TILE_K) / 32);
       if (steps == kSteps) {
 #pragma unroll
-        for (int s = 0; s < kSteps / WARPS_K; ++s) {
-          const int place = (s * WARPS_K + slice) * 64;
-          multiply(acc, weights + place, columns + place, pitch);
+        for (int i = 0; i < kSteps / WARPS_K; ++i) {
+          const int s = i * WARPS_K + slice;
+          multiply(acc, weights + weight_at(s), columns + column_at(s), tile);
         }
       } else {
 #pragma unroll 1
         for (int s = slice; s < steps; s += WARPS_K) {
-          multiply(acc, weights + s * 64, columns + s * 64, pitch);
+          multiply(acc, weights + weight_at(s), columns + column_at(s), tile);
         }
       }
       __syncwarp();
@@ -252,15 +350,15 @@ static __device__ __forceinline__ void consume(const Problem& p, const Memory& a
     }
     spill(acc, sums, slice, first_row, lane);
     coppice_named_barrier(1, kConsumers * 32);
-    finish(p, sums, out, partial, first_column, (group * SHARE + rank) * TILE_N);
+    finish(p, sums, out, partial, (group * SHARE + rank) * TILE_N);
     coppice_named_barrier(1, kConsumers * 32);
   }
 }
 
 #if SPLIT > 1 && defined(REDUCE_CLUSTER)
 // Each block adds up its share of the pairs, reading the others' sums where they lie.
-static __device__ __forceinline__ void add_cluster(const Problem& p, const float* sums, char* out,
-                                                   int first_column, int row, int rank) {
+static __device__ __forceinline__ void add_cluster(const Problem& p, const float* sums, char* out, int row,
+                                                   int rank) {
   constexpr int kPairs = TILE_N / 2;
   constexpr int kThreads = (kConsumers + 1) * 32;
   const coppice_u32 own = coppice_shared(sums);
@@ -275,18 +373,25 @@ static __device__ __forceinline__ void add_cluster(const Problem& p, const float
         sum.x += one.x;
         sum.y += one.y;
       }
-      store_pair(out, first_column + column, row + 2 * pair, p.n, sum.x, sum.y);
+      store_pair(out, p.first_column + column, row + 2 * pair, p.n, sum.x, sum.y);
     }
   }
 }
 #endif
 
 extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
-    multiply_rows(const char* activations, const char* weights, char* out, float* partial, long long m,
-                  long long n, long long k) {
-  extern __shared__ __align__(128) char shared[];
+    multiply_rows(const char* activations, const char* weights,
+                  const __grid_constant__ coppice_tensor_map activation_map,
+                  const __grid_constant__ coppice_tensor_map weight_map, char* out, float* partial,
+                  long long m, long long n, long long k) {
+  extern __shared__ __align__(1024) char shared[];
   const int first_column = blockIdx.y * kColumns;
-  Problem p{activations + first_column * k * 2, weights, 0, 0, 0, 0, 0};
+  Problem p;
+  p.activations = activations + first_column * k * 2;
+  p.weights = weights;
+  p.activation_map = &activation_map;
+  p.weight_map = &weight_map;
+  p.first_column = first_column;
   p.columns = min(kColumns, static_cast<int>(m) - first_column);
   p.n = static_cast<int>(n);
   p.k = static_cast<int>(k);
@@ -298,7 +403,7 @@ extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
   const int groups = (p.n + TILE_N * SHARE - 1) / (TILE_N * SHARE);
   const int resident = STAGES * kStage;
 #ifdef ACTIVATIONS_RESIDENT
-  const int sums_at = resident + kColumns * resident_pitch(p.k);
+  const int sums_at = resident + resident_bytes(p.k);
 #else
   const int sums_at = resident;
 #endif
@@ -328,9 +433,10 @@ extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
   }
   if (threadIdx.x / 32 == kConsumers) {
     produce(p, at, first, groups, step, rank, threadIdx.x % 32);
+    __syncwarp();
   } else {
-    consume(p, at, shared, sums, out, partial + static_cast<long long>(split) * m * n, first_column, first,
-            groups, step, rank);
+    consume(p, at, shared, sums, out, partial + static_cast<long long>(split) * m * n, first, groups, step,
+            rank);
   }
 #if PDL
   coppice_launch_dependents();
@@ -339,7 +445,7 @@ extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
     coppice_cluster_sync();  // sums are in place; nobody has left whom others still write to
   }
 #if SPLIT > 1 && defined(REDUCE_CLUSTER)
-  add_cluster(p, sums, out, first_column, first * TILE_N, split);
+  add_cluster(p, sums, out, first * TILE_N, split);
   coppice_cluster_sync();
 #endif
 }

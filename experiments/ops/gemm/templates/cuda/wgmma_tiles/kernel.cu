@@ -49,9 +49,9 @@ static __device__ __forceinline__ Tile place(int size_x, int size_y, int k) {
   for (int i = 0; i < SHARE_Y; ++i) {
     t.blocks_y |= static_cast<coppice_u16>(1 << (i * SHARE_X + t.part_x));
   }
-  const int chunks = (k + TILE_K - 1) / TILE_K, each = (chunks + SPLIT - 1) / SPLIT;
-  t.begin = min(chunks, static_cast<int>(blockIdx.z) * each);
-  t.end = min(chunks, t.begin + each);
+  const int chunks = (k + TILE_K - 1) / TILE_K;  // at least one for each split
+  t.begin = static_cast<int>(blockIdx.z) * chunks / SPLIT;
+  t.end = (static_cast<int>(blockIdx.z) + 1) * chunks / SPLIT;
   return t;
 }
 
@@ -135,9 +135,7 @@ static __device__ __forceinline__ void multiply(float (&acc)[kTilesX][TILE_Y / 2
     }
   }
   coppice_wgmma_wait<0>();
-  if (t.end > t.begin) {
-    release(t, empty + 8 * last);
-  }
+  release(t, empty + 8 * last);
 }
 
 // Calls visit(row of x, column of y, two sums that are neighbours along y), rows and columns of the tile.
@@ -251,7 +249,7 @@ extern "C" __global__ void __launch_bounds__(kConsumers + 32, 1)
     }
     __syncwarp();
   } else {
-    float acc[kTilesX][TILE_Y / 2] = {};
+    float acc[kTilesX][TILE_Y / 2];  // the first products set them
     multiply(acc, t, ring, full, empty);
 #if SPLIT > 1 && !defined(REDUCE_CLUSTER)
     write_partial(acc, partial, t, static_cast<int>(m), static_cast<int>(n));
