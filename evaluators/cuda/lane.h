@@ -18,7 +18,7 @@
 
 namespace coppice::evaluators::cuda {
 
-inline constexpr double kOpponentSlack = 4.0;
+inline constexpr double kOpponentSlack = 5.0;
 
 struct LaneOptions {
   int device = 0;

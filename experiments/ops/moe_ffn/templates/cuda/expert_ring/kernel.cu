@@ -1,14 +1,22 @@
 // Mixture of experts as two streams of weights: resident blocks share out (expert, rows, tokens)
 // tiles; some warps copy weight rows into a shared ring, one the tokens' rows, the others multiply on
-// tensor cores, weights as the 16-row operand. The second product's weights are on their
-// way before the first product has ended; its last block of each row adds the experts up.
-#include "coppice_cuda.cuh"
+// tensor cores, weights as the 16-row operand. The second product's weights are on their way before
+// the first product has ended; its last block of each row adds the experts up, or a third kernel.
+// With even shares (EVEN) a block may end inside a tile: its successor, which began with the rest of
+// that tile, has left its sums in the workspace.
+#include "coppice_hopper.cuh"
 
 constexpr int kRows = 32 * ROW_TILES;  // of weights in a tile; a warp computes 32 of them
 constexpr int kColumns = 8 * TOKEN_TILES;
 constexpr int kSlots = TOKENS * TOP_K;  // (token, choice) pairs
+constexpr int kHalf = 16 * ROW_TILES;   // the gate's rows, then those of the values that it gates
 constexpr int kPitch = CHUNK * 2 + 16;  // rows start in different banks
-constexpr int kStage = (kRows + kColumns) * kPitch;
+#ifdef LOAD_BOX
+constexpr int kWeights = kRows * CHUNK * 2;  // boxes of 64 columns, swizzled
+#else
+constexpr int kWeights = kRows * kPitch;
+#endif
+constexpr int kTokens = kColumns * kPitch;
 constexpr int kGroups = WARPS / ROW_TILES;  // warps that share the inner dimension of the same rows
 constexpr int kSumPitch = kColumns + 1;
 constexpr int kThreads = (WARPS + PRODUCERS + 1) * 32;
@@ -22,12 +30,21 @@ struct Map {
 struct Tile {
   int expert, row, begin, columns;
 };
+// Of a tile: chunks first .. last - 1 of its inner dimension. No tile: first == last.
+struct Piece {
+  int t, first, last;
+};
 
 static __device__ __forceinline__ void consumers_meet() {
   asm volatile("bar.sync 1, %0;" ::"n"(WARPS * 32) : "memory");
 }
-static __device__ __forceinline__ void barrier_arrive(coppice_u32 barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+static __device__ __forceinline__ int load_acquire(const int* from) {
+  int v;
+  asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(v) : "l"(from) : "memory");
+  return v;
+}
+static __device__ __forceinline__ void store_release(int* to, int v) {
+  asm volatile("st.release.gpu.global.s32 [%0], %1;" ::"l"(to), "r"(v) : "memory");
 }
 
 // One arrival of this thread when all copies that it has sent so far have landed.
@@ -112,57 +129,61 @@ static __device__ __forceinline__ Tile tile_of(const Map& map, int t) {
   return {low, rest / passes, map.first[low] + pass * kColumns, min(members - pass * kColumns, kColumns)};
 }
 
-// One of the two products: where its rows lie.
+// One of the two products: where its rows lie. Tile rows are two halves of kHalf.
 struct First {
   static constexpr int kInner = HIDDEN;
-  static constexpr int kRowTiles = INTER / (kRows / 2);
-  // Rows 0..15 of each 32 are the gate's, 16..31 those of the values that it gates.
-  static __device__ __forceinline__ long long weight_row(const Tile& tile, int row) {
-    const int inner = tile.row * (kRows / 2) + row / 32 * 16 + row % 16;
-    return (static_cast<long long>(tile.expert) * 2 + row / 16 % 2) * INTER + inner;
+  static constexpr int kRowTiles = INTER / kHalf;
+  static __device__ __forceinline__ int weight_row(const Tile& tile, int row) {
+    return (tile.expert * 2 + row / kHalf) * INTER + tile.row * kHalf + row % kHalf;
   }
   static __device__ __forceinline__ long long token_row(int slot) { return slot / TOP_K; }
 };
 struct Second {
   static constexpr int kInner = INTER;
   static constexpr int kRowTiles = HIDDEN / kRows;
-  static __device__ __forceinline__ long long weight_row(const Tile& tile, int row) {
-    return static_cast<long long>(tile.expert) * HIDDEN + tile.row * kRows + row;
+  static __device__ __forceinline__ int weight_row(const Tile& tile, int row) {
+    return tile.expert * HIDDEN + tile.row * kRows + row;
   }
   static __device__ __forceinline__ long long token_row(int slot) { return slot; }
 };
 
 struct Ring {
-  coppice_u32 stages, full, empty;
+  coppice_u32 weights, tokens, full, empty;
 };
 
-// The chunks that this block works through, in order.
+// The pieces that this block works through, in order.
 template <class Product>
-struct Chunks {
-  int t, base = 0;
-  Tile tile;
+struct Pieces {
+  static constexpr int kChunks = (Product::kInner + CHUNK - 1) / CHUNK;
+  int tiles, end;  // end: of the block's share, in chunks; -1: whole tiles, in turn with the others
+  Piece now;
 
-  __device__ __forceinline__ explicit Chunks(const Map& map) : t(static_cast<int>(blockIdx.x)) {
-    if (left(map)) {
-      tile = tile_of(map, t);
+  __device__ __forceinline__ explicit Pieces(const Map& map) : tiles(map.tiles[EXPERTS]), end(-1) {
+    const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
+    now = {block, 0, block < tiles ? kChunks : 0};
+    if (EVEN && tiles >= blocks) {  // then no tile has more than two pieces
+      const long long all = static_cast<long long>(tiles) * kChunks;
+      const int begin = static_cast<int>(all * block / blocks);
+      end = static_cast<int>(all * (block + 1) / blocks);
+      now = {begin / kChunks, begin % kChunks, min(kChunks, begin % kChunks + end - begin)};
     }
   }
-  __device__ __forceinline__ bool left(const Map& map) const { return t < map.tiles[EXPERTS]; }
-  __device__ __forceinline__ int bytes() const { return min(CHUNK, Product::kInner - base) * 2; }
-  __device__ __forceinline__ void advance(const Map& map) {
-    base += CHUNK;
-    if (base >= Product::kInner) {
-      base = 0;
-      t += gridDim.x;
-      if (left(map)) {
-        tile = tile_of(map, t);
-      }
+  __device__ __forceinline__ bool left() const { return now.first < now.last; }
+  __device__ __forceinline__ void advance() {
+    if (end >= 0) {
+      ++now.t;
+      now.first = 0;
+      now.last = max(0, min(kChunks, end - now.t * kChunks));
+    } else {
+      now.t += static_cast<int>(gridDim.x);
+      now.last = now.t < tiles ? kChunks : 0;
     }
   }
 };
 
 struct Place {
-  int stage = 0, phase = 1;
+  int stage = 0, phase;
+  __device__ __forceinline__ explicit Place(int first_phase) : phase(first_phase) {}
   __device__ __forceinline__ void advance() {
     if (++stage == STAGES) {
       stage = 0;
@@ -171,49 +192,88 @@ struct Place {
   }
 };
 
-// Rows first, first + PRODUCERS, ... of each tile.
 template <class Product>
-static __device__ __forceinline__ void send_weights(const Map& map, const char* w, const Ring& ring,
-                                                    int first, int lane) {
-  Place place;
-  for (Chunks<Product> at(map); at.left(map); at.advance(map), place.advance()) {
-    const coppice_u32 full = ring.full + 8 * place.stage;
-    const coppice_u32 to = ring.stages + place.stage * kStage;
-    const int bytes = at.bytes();
-    coppice_barrier_wait(ring.empty + 8 * place.stage, place.phase);
-#ifdef LOAD_BULK
-    if (lane == 0) {
-      coppice_barrier_expect(full, kRows / PRODUCERS * bytes);
+static __device__ __forceinline__ int bytes_of(int chunk) {
+  return min(CHUNK, Product::kInner - chunk * CHUNK) * 2;
+}
+
+#ifdef LOAD_BOX
+using Weights = const coppice_tensor_map&;
+
+template <class Product>
+static __device__ __forceinline__ void send_chunk(Weights map, const Tile& tile, int chunk,
+                                                  coppice_u32 to, coppice_u32 full, int, int lane,
+                                                  coppice_u64 policy) {
+  if (lane == 0) {
+    coppice_barrier_expect(full, kWeights);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      coppice_copy_solid(to + half * (kWeights / 2), map, 0, Product::weight_row(tile, half * kHalf),
+                         chunk * (CHUNK / 64), full, policy);
     }
-    __syncwarp();
-    for (int r = first * 32 + lane; r < kRows; r += 32 * PRODUCERS) {
-      coppice_bulk(to + r * kPitch, w + Product::weight_row(at.tile, r) * (Product::kInner * 2) + at.base * 2,
-                   bytes, full);
-    }
+  }
+}
 #else
-    // Rows lie one after the other within each 16 of them. Narrow chunks: a copy takes several rows.
-    constexpr int kLanes = CHUNK * 2 / 16;
-    constexpr int kAtOnce = kLanes < 32 ? 32 / kLanes : 1;
-    const int row_in_copy = kLanes < 32 ? lane / kLanes : 0;
-    const int column = kLanes < 32 ? lane % kLanes : lane;
+using Weights = const char*;
+
+// Rows first, first + PRODUCERS, ... of the tile.
+template <class Product>
+static __device__ __forceinline__ void send_chunk(Weights w, const Tile& tile, int chunk, coppice_u32 to,
+                                                  coppice_u32 full, int first, int lane,
+                                                  coppice_u64 policy) {
+  const int bytes = bytes_of<Product>(chunk);
+  w += chunk * (CHUNK * 2);
+#ifdef LOAD_BULK
+  if (lane == 0) {
+    coppice_barrier_expect(full, kRows / PRODUCERS * bytes);
+  }
+  __syncwarp();
+  for (int r = first * 32 + lane; r < kRows; r += 32 * PRODUCERS) {
+    coppice_bulk_policy(to + r * kPitch, w + static_cast<long long>(Product::weight_row(tile, r)) * (Product::kInner * 2),
+                        bytes, full, policy);
+  }
+#else
+  // Rows lie one after the other within each 16 of them. Narrow chunks: a copy takes several rows.
+  constexpr int kLanes = CHUNK * 2 / 16;
+  constexpr int kAtOnce = kLanes < 32 ? 32 / kLanes : 1;
+  const int row_in_copy = kLanes < 32 ? lane / kLanes : 0;
+  const int column = kLanes < 32 ? lane % kLanes : lane;
 #pragma unroll
-    for (int sixteen = 0; sixteen < kRows; sixteen += 16) {
-      const char* from = w + Product::weight_row(at.tile, sixteen) * (Product::kInner * 2) + at.base * 2;
+  for (int sixteen = 0; sixteen < kRows; sixteen += 16) {
+    const char* from = w + static_cast<long long>(Product::weight_row(tile, sixteen)) * (Product::kInner * 2);
 #pragma unroll
-      for (int r = 0; r < 16; r += kAtOnce * PRODUCERS) {
-        const int row = r + first * kAtOnce + row_in_copy;
+    for (int r = 0; r < 16; r += kAtOnce * PRODUCERS) {
+      const int row = r + first * kAtOnce + row_in_copy;
 #pragma unroll
-        for (int c = 0; c < (kLanes + 31) / 32; ++c) {
-          const int at_byte = (c * 32 + column) * 16;
-          if (at_byte < bytes) {
-            coppice_copy16(to + (sixteen + row) * kPitch + at_byte,
-                           from + row * (Product::kInner * 2) + at_byte);
-          }
+      for (int c = 0; c < (kLanes + 31) / 32; ++c) {
+        const int at_byte = (c * 32 + column) * 16;
+        if (at_byte < bytes) {
+          coppice_copy16(to + (sixteen + row) * kPitch + at_byte, from + row * (Product::kInner * 2) + at_byte);
         }
       }
     }
-    arrive_when_copied(full);
+  }
+  arrive_when_copied(full);
 #endif
+}
+#endif
+
+template <class Product>
+static __device__ __forceinline__ void send_weights(const Map& map, Weights w, const Ring& ring, int first,
+                                                    int lane) {
+#ifdef POLICY_EVICT_FIRST
+  const coppice_u64 policy = coppice_evict_first();
+#else
+  const coppice_u64 policy = coppice_evict_normal();
+#endif
+  Place place(1);
+  for (Pieces<Product> at(map); at.left(); at.advance()) {
+    const Tile tile = tile_of(map, at.now.t);
+    for (int chunk = at.now.first; chunk < at.now.last; ++chunk, place.advance()) {
+      coppice_barrier_wait(ring.empty + 8 * place.stage, place.phase);
+      send_chunk<Product>(w, tile, chunk, ring.weights + place.stage * kWeights, ring.full + 8 * place.stage,
+                          first, lane, policy);
+    }
   }
   coppice_wait_copies<0>();
 }
@@ -221,31 +281,34 @@ static __device__ __forceinline__ void send_weights(const Map& map, const char* 
 template <class Product>
 static __device__ __forceinline__ void send_tokens(const Map& map, const char* x, const Ring& ring,
                                                    int lane) {
-  Place place;
-  for (Chunks<Product> at(map); at.left(map); at.advance(map), place.advance()) {
-    const coppice_u32 to = ring.stages + place.stage * kStage + kRows * kPitch;
-    const int bytes = at.bytes();
-    coppice_barrier_wait(ring.empty + 8 * place.stage, place.phase);
-    for (int column = 0; column < at.tile.columns; ++column) {
-      const char* from = x + Product::token_row(map.member[at.tile.begin + column]) * (Product::kInner * 2) +
-                         at.base * 2;
+  Place place(1);
+  for (Pieces<Product> at(map); at.left(); at.advance()) {
+    const Tile tile = tile_of(map, at.now.t);
+    for (int chunk = at.now.first; chunk < at.now.last; ++chunk, place.advance()) {
+      const coppice_u32 to = ring.tokens + place.stage * kTokens;
+      const int bytes = bytes_of<Product>(chunk);
+      coppice_barrier_wait(ring.empty + 8 * place.stage, place.phase);
+      for (int column = 0; column < tile.columns; ++column) {
+        const char* from = x + Product::token_row(map.member[tile.begin + column]) * (Product::kInner * 2) +
+                           chunk * (CHUNK * 2);
 #pragma unroll
-      for (int c = 0; c < (CHUNK * 2 + 511) / 512; ++c) {
-        const int at_byte = (c * 32 + lane) * 16;
-        if (at_byte < bytes) {
-          coppice_copy16(to + column * kPitch + at_byte, from + at_byte);
+        for (int c = 0; c < (CHUNK * 2 + 511) / 512; ++c) {
+          const int at_byte = (c * 32 + lane) * 16;
+          if (at_byte < bytes) {
+            coppice_copy16(to + column * kPitch + at_byte, from + at_byte);
+          }
         }
       }
+      arrive_when_copied(ring.full + 8 * place.stage);
     }
-    arrive_when_copied(ring.full + 8 * place.stage);
   }
   coppice_wait_copies<0>();
 }
 
-// Multiplies one tile; the sums over this warp's share of the inner dimension stay in registers.
+// Multiplies one piece; the sums over this warp's share of the inner dimension stay in registers.
 template <class Product>
 static __device__ __forceinline__ void multiply(float (&acc)[2][TOKEN_TILES][4], const Ring& ring,
-                                                int columns, int& stage, int& phase, int warp,
+                                                const Piece& piece, int columns, Place& place, int warp,
                                                 int lane) {
   const int group = warp / ROW_TILES;
   const int used = (columns + 7) / 8;
@@ -259,18 +322,27 @@ static __device__ __forceinline__ void multiply(float (&acc)[2][TOKEN_TILES][4],
       }
     }
   }
-  for (int base = 0; base < Product::kInner; base += CHUNK) {
-    const int steps = min(CHUNK, Product::kInner - base) / 32;
-    const coppice_u32 at = ring.stages + stage * kStage;
-    const coppice_u32 rows = at + ((warp % ROW_TILES) * 32 + lane % 16) * kPitch + (lane / 16) * 16;
-    const coppice_u32 tokens = at + (kRows + lane % 8) * kPitch + (lane / 8) * 16;
-    coppice_barrier_wait(ring.full + 8 * stage, phase);
+  const int row = (warp % ROW_TILES) * 16 + lane % 16;
+  for (int chunk = piece.first; chunk < piece.last; ++chunk, place.advance()) {
+    const int steps = bytes_of<Product>(chunk) / 64;
+    const coppice_u32 weights = ring.weights + place.stage * kWeights;
+    const coppice_u32 tokens = ring.tokens + place.stage * kTokens + lane % 8 * kPitch + (lane / 8) * 16;
+    coppice_barrier_wait(ring.full + 8 * place.stage, place.phase);
     for (int s = group; s < steps; s += kGroups) {
       coppice_u32 a[2][2][4];
 #pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        coppice_ldmatrix(a[r][0], rows + r * 16 * kPitch + s * 64);
-        coppice_ldmatrix(a[r][1], rows + r * 16 * kPitch + s * 64 + 32);
+      for (int half = 0; half < 2; ++half) {
+#pragma unroll
+        for (int k = 0; k < 2; ++k) {
+          const int sixteen = 4 * s + 2 * k + lane / 16;  // of bytes, along the chunk
+#ifdef LOAD_BOX
+          const coppice_u32 at = weights + half * (kWeights / 2) + sixteen / 8 * (kHalf * 128) + row * 128 +
+                                 ((sixteen ^ row) & 7) * 16;
+#else
+          const coppice_u32 at = weights + (half * kHalf + row) * kPitch + sixteen * 16;
+#endif
+          coppice_ldmatrix(a[half][k], at);
+        }
       }
 #pragma unroll
       for (int n = 0; n < TOKEN_TILES; ++n) {
@@ -278,20 +350,16 @@ static __device__ __forceinline__ void multiply(float (&acc)[2][TOKEN_TILES][4],
           coppice_u32 b[4];
           coppice_ldmatrix(b, tokens + n * 8 * kPitch + s * 64);
 #pragma unroll
-          for (int r = 0; r < 2; ++r) {
-            coppice_mma(acc[r][n], a[r][0], b[0], b[1]);
-            coppice_mma(acc[r][n], a[r][1], b[2], b[3]);
+          for (int half = 0; half < 2; ++half) {
+            coppice_mma(acc[half][n], a[half][0], b[0], b[1]);
+            coppice_mma(acc[half][n], a[half][1], b[2], b[3]);
           }
         }
       }
     }
     __syncwarp();
     if (lane == 0) {
-      barrier_arrive(ring.empty + 8 * stage);
-    }
-    if (++stage == STAGES) {
-      stage = 0;
-      phase ^= 1;
+      coppice_barrier_arrive(ring.empty + 8 * place.stage);
     }
   }
 }
@@ -299,14 +367,14 @@ static __device__ __forceinline__ void multiply(float (&acc)[2][TOKEN_TILES][4],
 // sums[group][row][column] for all rows of the tile.
 static __device__ __forceinline__ void spill(const float (&acc)[2][TOKEN_TILES][4], float* sums,
                                              int warp, int lane) {
-  const int first = (warp / ROW_TILES) * kRows + (warp % ROW_TILES) * 32;
+  const int first = (warp / ROW_TILES) * kRows + (warp % ROW_TILES) * 16;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
 #pragma unroll
     for (int n = 0; n < TOKEN_TILES; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int row = r * 16 + lane / 4 + (i / 2) * 8, column = n * 8 + 2 * (lane % 4) + i % 2;
+        const int row = r * kHalf + lane / 4 + (i / 2) * 8, column = n * 8 + 2 * (lane % 4) + i % 2;
         sums[(first + row) * kSumPitch + column] = acc[r][n][i];
       }
     }
@@ -321,13 +389,50 @@ static __device__ __forceinline__ float total(const float* sums, int row, int co
   return sum;
 }
 
+// Sums of a tile whose rest the next block began with, or that this block is to hand on. False: this
+// block has nothing more to do with the tile.
+static __device__ __forceinline__ bool settle(float* sums, const Piece& piece, int chunks, int columns,
+                                              float* rest, int* flags) {
+#if EVEN
+  const int block = static_cast<int>(blockIdx.x);
+  if (piece.first > 0) {
+    float* mine = rest + static_cast<long long>(block) * (kRows * kColumns);
+    for (int i = threadIdx.x; i < kRows * columns; i += WARPS * 32) {
+      mine[i] = total(sums, i % kRows, i / kRows);
+    }
+    __threadfence();
+    consumers_meet();
+    if (threadIdx.x == 0) {
+      store_release(flags + block, 1);
+    }
+    return false;
+  }
+  if (piece.last < chunks) {
+    const float* theirs = rest + static_cast<long long>(block + 1) * (kRows * kColumns);
+    if (threadIdx.x == 0) {
+      while (load_acquire(flags + block + 1) == 0) {
+      }
+    }
+    consumers_meet();
+    for (int i = threadIdx.x; i < kRows * columns; i += WARPS * 32) {
+      sums[i % kRows * kSumPitch + i / kRows] += coppice_load_coherent(theirs + i);
+    }
+    consumers_meet();
+  }
+#endif
+  return true;
+}
+
 // Ring, barriers and sums in dynamic shared memory.
 static __device__ __forceinline__ Ring make_ring(unsigned char* shared) {
-  const coppice_u32 stages = coppice_shared(shared);
-  const Ring ring{stages, stages + STAGES * kStage, stages + STAGES * kStage + 8 * STAGES};
+  const coppice_u32 weights = coppice_shared(shared), tokens = weights + STAGES * kWeights;
+  const coppice_u32 full = tokens + STAGES * kTokens;
+  const Ring ring{weights, tokens, full, full + 8 * STAGES};
   if (threadIdx.x == 0) {
     for (int i = 0; i < STAGES; ++i) {
-#ifdef LOAD_BULK
+#if defined(LOAD_BOX)
+      coppice_barrier_init(ring.full + 8 * i, 1 + 32);
+#elif defined(LOAD_BULK)
       coppice_barrier_init(ring.full + 8 * i, PRODUCERS + 32);
 #else
       coppice_barrier_init(ring.full + 8 * i, (PRODUCERS + 1) * 32);
@@ -338,11 +443,22 @@ static __device__ __forceinline__ Ring make_ring(unsigned char* shared) {
   }
   return ring;
 }
+static __device__ __forceinline__ unsigned char* aligned(unsigned char* shared) {
+  return shared + (1024 - coppice_shared(shared) % 1024) % 1024;
+}
+
+#ifdef LOAD_BOX
+#define WEIGHTS const __grid_constant__ coppice_tensor_map weights
+#else
+#define WEIGHTS const char* weights
+#endif
 
 extern "C" __global__ void __launch_bounds__(kThreads)
-    gate_up(const char* x, const char* weights, const int* ids, coppice_bf16* inner, int* arrived) {
-  extern __shared__ __align__(128) unsigned char shared[];
+    gate_up(const char* x, WEIGHTS, const int* ids, coppice_bf16* inner, int* arrived, float* rest,
+            int* flags) {
+  extern __shared__ __align__(1024) unsigned char dynamic[];
   __shared__ Map map;
+  unsigned char* shared = aligned(dynamic);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
 #if PDL
   coppice_launch_dependents();
@@ -355,7 +471,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   }
 #endif
   const Ring ring = make_ring(shared);
-  float* sums = reinterpret_cast<float*>(shared + STAGES * (kStage + 16));
+  float* sums = reinterpret_cast<float*>(shared + STAGES * (kWeights + kTokens + 16));
   make_map(map, ids, First::kRowTiles);
   if (warp >= WARPS) {
     if (warp == WARPS + PRODUCERS) {
@@ -365,37 +481,43 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     }
     return;
   }
-  int stage = 0, phase = 0;
-  for (int t = blockIdx.x; t < map.tiles[EXPERTS]; t += gridDim.x) {
-    const Tile tile = tile_of(map, t);
+  Place place(0);
+  for (Pieces<First> at(map); at.left(); at.advance()) {
+    const Tile tile = tile_of(map, at.now.t);
     float acc[2][TOKEN_TILES][4];
-    multiply<First>(acc, ring, tile.columns, stage, phase, warp, lane);
+    multiply<First>(acc, ring, at.now, tile.columns, place, warp, lane);
     consumers_meet();
     spill(acc, sums, warp, lane);
     consumers_meet();
-    for (int i = threadIdx.x; i < kRows / 2 * tile.columns; i += WARPS * 32) {
-      const int row = i % (kRows / 2), column = i / (kRows / 2);
-      const int at = row / 16 * 32 + row % 16;
-      const float gate = total(sums, at, column), up = total(sums, at + 16, column);
+    if (!settle(sums, at.now, Pieces<First>::kChunks, tile.columns, rest, flags)) {
+      continue;
+    }
+    for (int i = threadIdx.x; i < kHalf * tile.columns; i += WARPS * 32) {
+      const int row = i % kHalf, column = i / kHalf;
+      const float gate = total(sums, row, column), up = total(sums, kHalf + row, column);
       const float value = gate / (1.0f + coppice_exp2(-kLog2e * gate)) * up;
-      inner[static_cast<long long>(map.member[tile.begin + column]) * INTER + tile.row * (kRows / 2) +
-            row] = coppice_to_bf16(value);
+      inner[static_cast<long long>(map.member[tile.begin + column]) * INTER + tile.row * kHalf + row] =
+          coppice_to_bf16(value);
     }
   }
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads)
-    down(const char* inner, const char* weights, const int* ids, float* parts, int* arrived,
-         const float* routing, coppice_bf16* out) {
-  extern __shared__ __align__(128) unsigned char shared[];
+    down(const char* inner, WEIGHTS, const int* ids, float* parts, int* arrived, const float* routing,
+         coppice_bf16* out, float* rest, int* flags) {
+  extern __shared__ __align__(1024) unsigned char dynamic[];
   __shared__ Map map;
 #if MERGE_LAST
   __shared__ int last;
 #endif
+  unsigned char* shared = aligned(dynamic);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const Ring ring = make_ring(shared);
-  float* sums = reinterpret_cast<float*>(shared + STAGES * (kStage + 16));
+  float* sums = reinterpret_cast<float*>(shared + STAGES * (kWeights + kTokens + 16));
   make_map(map, ids, Second::kRowTiles);
+#if PDL
+  coppice_launch_dependents();
+#endif
   if (warp >= WARPS && warp < WARPS + PRODUCERS) {
     send_weights<Second>(map, weights, ring, warp - WARPS, lane);  // not the first product's business
     return;
@@ -407,14 +529,17 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     send_tokens<Second>(map, inner, ring, lane);
     return;
   }
-  int stage = 0, phase = 0;
-  for (int t = blockIdx.x; t < map.tiles[EXPERTS]; t += gridDim.x) {
-    const Tile tile = tile_of(map, t);
+  Place place(0);
+  for (Pieces<Second> at(map); at.left(); at.advance()) {
+    const Tile tile = tile_of(map, at.now.t);
     float acc[2][TOKEN_TILES][4];
-    multiply<Second>(acc, ring, tile.columns, stage, phase, warp, lane);
+    multiply<Second>(acc, ring, at.now, tile.columns, place, warp, lane);
     consumers_meet();
     spill(acc, sums, warp, lane);
     consumers_meet();
+    if (!settle(sums, at.now, Pieces<Second>::kChunks, tile.columns, rest, flags + gridDim.x)) {
+      continue;
+    }
     for (int i = threadIdx.x; i < kRows * tile.columns; i += WARPS * 32) {
       const int row = i % kRows, column = i / kRows;
       parts[static_cast<long long>(map.member[tile.begin + column]) * HIDDEN + tile.row * kRows + row] =
@@ -442,9 +567,6 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     }
 #endif
   }
-#if PDL
-  coppice_launch_dependents();
-#endif
 }
 
 extern "C" __global__ void merge(const float* parts, const float* routing, coppice_bf16* out) {
