@@ -190,6 +190,9 @@ static __device__ __forceinline__ float4 coppice_load_cluster4(coppice_u32 addre
                : "r"(address));
   return v;
 }
+#else  // steps simply follow each other
+static __device__ __forceinline__ void coppice_launch_dependents() {}
+static __device__ __forceinline__ void coppice_wait_for_previous() {}
 #endif
 
 // ---- pieces of a softmax ----
