@@ -301,8 +301,8 @@ Result<void> CudaBackend::adopt_baselines(const std::vector<BaselineFrozen>& fro
 }
 
 std::optional<Evidence> CudaBackend::refuse_early(const DeviceTask& task) const {
-  if (auto verdict =
-          scan_source(task.source, ScanRules{"cuda", {"coppice_cuda.cuh", "coppice_hopper.cuh"}})) {
+  const ScanRules rules{"cuda", {"coppice_cuda.cuh", "coppice_hopper.cuh", "coppice_wgmma.cuh"}};
+  if (auto verdict = scan_source(task.source, rules)) {
     return refused(task, verdict->gate, verdict->failure, verdict->message);
   }
   const LaunchLimits limits = launch_limits(facts_);

@@ -1,0 +1,164 @@
+// Products of a warpgroup of any width (coppice_hopper.cuh has the powers of two), and what goes with
+// roles of warpgroups.
+#pragma once
+
+#include "coppice_hopper.cuh"
+
+#if __CUDA_ARCH__ >= 900
+static __device__ __forceinline__ void coppice_tensor_copy3(coppice_u32 to, const coppice_tensor_map& map,
+                                                            coppice_u32 barrier, int x0, int x1, int x2) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], "
+      "[%1, {%3, %4, %5}], [%2];" ::"r"(to),
+      "l"(&map), "r"(barrier), "r"(x0), "r"(x1), "r"(x2)
+      : "memory");
+}
+static __device__ __forceinline__ void coppice_tensor_copy5(coppice_u32 to, const coppice_tensor_map& map,
+                                                            coppice_u32 barrier, const int (&x)[5]) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], "
+      "[%1, {%3, %4, %5, %6, %7}], [%2];" ::"r"(to),
+      "l"(&map), "r"(barrier), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(x[4])
+      : "memory");
+}
+// Before the tensor cores or the copy engine read what ordinary stores or cp.async wrote.
+static __device__ __forceinline__ void coppice_async_fence() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+#endif
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+// Registers change hands between the roles of a block: each warpgroup's role is one branch of a single
+// if/else, and the kernel's __launch_bounds__ name the blocks of a multiprocessor.
+template <int kRegisters>
+static __device__ __forceinline__ void coppice_give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+static __device__ __forceinline__ void coppice_take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+// Nothing moves an accumulator over this line.
+template <int kCount>
+static __device__ __forceinline__ void coppice_wgmma_hold(float (&d)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    asm volatile("" : "+f"(d[i])::"memory");
+  }
+}
+#define COPPICE_T0 "%0,%1,%2,%3,%4,%5,%6,%7"
+#define COPPICE_T1 "%8,%9,%10,%11,%12,%13,%14,%15"
+#define COPPICE_T2 "%16,%17,%18,%19,%20,%21,%22,%23"
+#define COPPICE_T3 "%24,%25,%26,%27,%28,%29,%30,%31"
+#define COPPICE_T4 "%32,%33,%34,%35,%36,%37,%38,%39"
+#define COPPICE_T5 "%40,%41,%42,%43,%44,%45,%46,%47"
+#define COPPICE_T6 "%48,%49,%50,%51,%52,%53,%54,%55"
+#define COPPICE_T7 "%56,%57,%58,%59,%60,%61,%62,%63"
+#define COPPICE_T8 "%64,%65,%66,%67,%68,%69,%70,%71"
+#define COPPICE_T9 "%72,%73,%74,%75,%76,%77,%78,%79"
+#define COPPICE_T10 "%80,%81,%82,%83,%84,%85,%86,%87"
+#define COPPICE_T11 "%88,%89,%90,%91,%92,%93,%94,%95"
+#define COPPICE_T12 "%96,%97,%98,%99,%100,%101,%102,%103"
+#define COPPICE_T13 "%104,%105,%106,%107,%108,%109,%110,%111"
+#define COPPICE_T14 "%112,%113,%114,%115,%116,%117,%118,%119"
+#define COPPICE_T15 "%120,%121,%122,%123,%124,%125,%126,%127"
+#define COPPICE_D8(i) \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
+#define COPPICE_WGMMA(n, list, a_at, b_at, add_at, ...)                                             \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " add_at ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n \
+               "k16.f32.bf16.bf16 {" list "}, " a_at ", " b_at ", p, 1, 1, 0, 0;\n}"                \
+               : __VA_ARGS__                                                                       \
+               : "l"(a), "l"(b), "r"(add))
+// As coppice_hopper.cuh's, for any multiple of 16 columns; `add` 0: D starts from zero.
+// d[4 * j + i]: row 16 * warp + lane / 4 + 8 * (i / 2), column 8 * j + 2 * (lane % 4) + i % 2.
+template <int kColumns>
+static __device__ __forceinline__ void coppice_wgmma(float (&d)[kColumns / 2], coppice_u64 a, coppice_u64 b,
+                                                     int add) {
+  static_assert(kColumns % 16 == 0 && kColumns <= 256);
+  if constexpr (kColumns == 16) {
+    COPPICE_WGMMA(16, COPPICE_T0, "%8", "%9", "%10",
+                  COPPICE_D8(0));
+  } else if constexpr (kColumns == 32) {
+    COPPICE_WGMMA(32, COPPICE_T0 "," COPPICE_T1, "%16", "%17", "%18",
+                  COPPICE_D8(0), COPPICE_D8(8));
+  } else if constexpr (kColumns == 48) {
+    COPPICE_WGMMA(48, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2, "%24", "%25", "%26",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16));
+  } else if constexpr (kColumns == 64) {
+    COPPICE_WGMMA(64, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3, "%32", "%33", "%34",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24));
+  } else if constexpr (kColumns == 80) {
+    COPPICE_WGMMA(80, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4, "%40", "%41", "%42",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32));
+  } else if constexpr (kColumns == 96) {
+    COPPICE_WGMMA(96, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4 "," COPPICE_T5, "%48", "%49", "%50",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32),
+                  COPPICE_D8(40));
+  } else if constexpr (kColumns == 112) {
+    COPPICE_WGMMA(112, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4 "," COPPICE_T5 "," COPPICE_T6, "%56", "%57", "%58",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32),
+                  COPPICE_D8(40), COPPICE_D8(48));
+  } else if constexpr (kColumns == 128) {
+    COPPICE_WGMMA(128, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4 "," COPPICE_T5 "," COPPICE_T6 "," COPPICE_T7, "%64", "%65", "%66",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32),
+                  COPPICE_D8(40), COPPICE_D8(48), COPPICE_D8(56));
+  } else if constexpr (kColumns == 144) {
+    COPPICE_WGMMA(144, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4 "," COPPICE_T5 "," COPPICE_T6 "," COPPICE_T7 "," COPPICE_T8, "%72", "%73", "%74",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32),
+                  COPPICE_D8(40), COPPICE_D8(48), COPPICE_D8(56), COPPICE_D8(64));
+  } else if constexpr (kColumns == 160) {
+    COPPICE_WGMMA(160, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4 "," COPPICE_T5 "," COPPICE_T6 "," COPPICE_T7 "," COPPICE_T8 "," COPPICE_T9, "%80", "%81", "%82",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32),
+                  COPPICE_D8(40), COPPICE_D8(48), COPPICE_D8(56), COPPICE_D8(64), COPPICE_D8(72));
+  } else if constexpr (kColumns == 176) {
+    COPPICE_WGMMA(176, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4 "," COPPICE_T5 "," COPPICE_T6 "," COPPICE_T7 "," COPPICE_T8 "," COPPICE_T9 "," COPPICE_T10, "%88", "%89", "%90",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32),
+                  COPPICE_D8(40), COPPICE_D8(48), COPPICE_D8(56), COPPICE_D8(64), COPPICE_D8(72),
+                  COPPICE_D8(80));
+  } else if constexpr (kColumns == 192) {
+    COPPICE_WGMMA(192, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4 "," COPPICE_T5 "," COPPICE_T6 "," COPPICE_T7 "," COPPICE_T8 "," COPPICE_T9 "," COPPICE_T10 "," COPPICE_T11, "%96", "%97", "%98",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32),
+                  COPPICE_D8(40), COPPICE_D8(48), COPPICE_D8(56), COPPICE_D8(64), COPPICE_D8(72),
+                  COPPICE_D8(80), COPPICE_D8(88));
+  } else if constexpr (kColumns == 208) {
+    COPPICE_WGMMA(208, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4 "," COPPICE_T5 "," COPPICE_T6 "," COPPICE_T7 "," COPPICE_T8 "," COPPICE_T9 "," COPPICE_T10 "," COPPICE_T11 "," COPPICE_T12, "%104", "%105", "%106",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32),
+                  COPPICE_D8(40), COPPICE_D8(48), COPPICE_D8(56), COPPICE_D8(64), COPPICE_D8(72),
+                  COPPICE_D8(80), COPPICE_D8(88), COPPICE_D8(96));
+  } else if constexpr (kColumns == 224) {
+    COPPICE_WGMMA(224, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4 "," COPPICE_T5 "," COPPICE_T6 "," COPPICE_T7 "," COPPICE_T8 "," COPPICE_T9 "," COPPICE_T10 "," COPPICE_T11 "," COPPICE_T12 "," COPPICE_T13, "%112", "%113", "%114",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32),
+                  COPPICE_D8(40), COPPICE_D8(48), COPPICE_D8(56), COPPICE_D8(64), COPPICE_D8(72),
+                  COPPICE_D8(80), COPPICE_D8(88), COPPICE_D8(96), COPPICE_D8(104));
+  } else if constexpr (kColumns == 240) {
+    COPPICE_WGMMA(240, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4 "," COPPICE_T5 "," COPPICE_T6 "," COPPICE_T7 "," COPPICE_T8 "," COPPICE_T9 "," COPPICE_T10 "," COPPICE_T11 "," COPPICE_T12 "," COPPICE_T13 "," COPPICE_T14, "%120", "%121", "%122",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32),
+                  COPPICE_D8(40), COPPICE_D8(48), COPPICE_D8(56), COPPICE_D8(64), COPPICE_D8(72),
+                  COPPICE_D8(80), COPPICE_D8(88), COPPICE_D8(96), COPPICE_D8(104), COPPICE_D8(112));
+  } else if constexpr (kColumns == 256) {
+    COPPICE_WGMMA(256, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4 "," COPPICE_T5 "," COPPICE_T6 "," COPPICE_T7 "," COPPICE_T8 "," COPPICE_T9 "," COPPICE_T10 "," COPPICE_T11 "," COPPICE_T12 "," COPPICE_T13 "," COPPICE_T14 "," COPPICE_T15, "%128", "%129", "%130",
+                  COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32),
+                  COPPICE_D8(40), COPPICE_D8(48), COPPICE_D8(56), COPPICE_D8(64), COPPICE_D8(72),
+                  COPPICE_D8(80), COPPICE_D8(88), COPPICE_D8(96), COPPICE_D8(104), COPPICE_D8(112),
+                  COPPICE_D8(120));
+  }
+}
+#undef COPPICE_WGMMA
+#undef COPPICE_D8
+#undef COPPICE_T0
+#undef COPPICE_T1
+#undef COPPICE_T2
+#undef COPPICE_T3
+#undef COPPICE_T4
+#undef COPPICE_T5
+#undef COPPICE_T6
+#undef COPPICE_T7
+#undef COPPICE_T8
+#undef COPPICE_T9
+#undef COPPICE_T10
+#undef COPPICE_T11
+#undef COPPICE_T12
+#undef COPPICE_T13
+#undef COPPICE_T14
+#undef COPPICE_T15
+#endif
