@@ -2,26 +2,37 @@
 // tensor cores. Each row is read once and serves as key (all of it) and as value (its latent part).
 // Scores: warps share the tile's keys and, in QK_PARTS parts, the inner dimension; the parts meet in
 // shared memory. Values: each warp owns LATENT / WARPS columns of the output for all its heads.
-#include "coppice_cuda.cuh"
+#include "coppice_wgmma.cuh"
 
 constexpr int kWidth = LATENT + ROPE;
 constexpr int kRowBytes = kWidth * 2;
-constexpr int kPitch = kRowBytes + 16;  // rows start in different banks
+[[maybe_unused]] constexpr int kPitch = kRowBytes + 16;  // padded rows start in different banks
+[[maybe_unused]] constexpr int kBoxRows = 16;  // of a tensor-map copy
+[[maybe_unused]] constexpr int kBoxBytes = kBoxRows * kRowBytes;
+#ifdef LOAD_TENSOR
+constexpr int kTileBytes = TILE_KV * kRowBytes;
+#else
 constexpr int kTileBytes = TILE_KV * kPitch;
+#endif
 constexpr int kThreads = WARPS * 32;
 constexpr int kRowTiles = HEADS_PER_BLOCK / 16;
 constexpr int kSteps = kWidth / 16 / QK_PARTS;  // of the inner dimension, a warp
 constexpr int kKeyGroups = WARPS / QK_PARTS;
 constexpr int kKeyTiles = TILE_KV / 8 / kKeyGroups;  // of 8 keys, a warp
+static_assert(kKeyTiles == 1 || kKeyTiles % 2 == 0);
 constexpr int kSub = TILE_KV / 16;
 constexpr int kValueTiles = LATENT / 8 / WARPS;  // of 8 columns, a warp
 constexpr int kScorePitch = TILE_KV + 8;
 constexpr int kScoreFloats = QK_PARTS * HEADS_PER_BLOCK * kScorePitch;
+#ifdef LOAD_TENSOR
+constexpr int kLoadRows = TILE_KV / kBoxRows;  // boxes that the first warp fetches
+#else
 constexpr int kLoadRows = TILE_KV / WARPS;  // rows that a warp fetches
+#endif
 constexpr int kChains = kRowTiles * kKeyTiles >= 2 ? 1 : 2;  // independent sums for the latency
 [[maybe_unused]] constexpr int kRecordPitch = LATENT + 4;
 constexpr float kLog2e = 1.4426950408889634f;
-#ifdef LOAD_BULK
+#ifndef LOAD_CP_ASYNC
 constexpr int kAhead = STAGES;
 #else
 constexpr int kAhead = STAGES - 1;
@@ -38,12 +49,62 @@ struct Place {
   coppice_u32 ring, scores, query, barriers;
   int warp, lane;
 };
+#ifdef LOAD_TENSOR
+using Source = coppice_tensor_map;
+#else
+using Source = const char*;
+#endif
+
+// ---- where things lie in a tile: padded rows; or boxes of sixteen rows, each 64-element chunk of all
+// rows by itself and in the 128-byte swizzle ----
+
+static __device__ __forceinline__ coppice_u32 row_offset(int row) {
+#ifdef LOAD_TENSOR
+  return row / kBoxRows * kBoxBytes + row % kBoxRows * 128;
+#else
+  return row * kPitch;
+#endif
+}
+static __device__ __forceinline__ coppice_u32 segment_offset(int row, int segment) {  // of 16 bytes
+#ifdef LOAD_TENSOR
+  return segment / 8 * (kBoxRows * 128) + (segment % 8 ^ row % 8) * 16;
+#else
+  return segment * 16;
+#endif
+}
+// `steps` (of 32 bytes) further on in the same row; no carry from the two low bits of the step.
+static __device__ __forceinline__ coppice_u32 further(coppice_u32 from, int steps) {
+#ifdef LOAD_TENSOR
+  return (from + steps / 4 * (kBoxRows * 128)) ^ (steps % 4 * 32);
+#else
+  return from + steps * 32;
+#endif
+}
 
 // Sends this warp's rows of a tile on their way; lane r holds the slot of row r. Tokens beyond the
 // end repeat the last one: no value that is not a number may meet a zero weight.
-static __device__ __forceinline__ void issue(const Place& at, int stage, int slot, const char* cache) {
+static __device__ __forceinline__ void issue(const Place& at, int stage, int slot, const Source& cache,
+                                             int valid) {
+#ifdef LOAD_TENSOR
+  // Boxes behind the last token are left out: their pages may not exist.
+  const int boxes = min(kLoadRows, (valid + kBoxRows - 1) / kBoxRows);
+  const coppice_u32 barrier = at.barriers + 8 * stage;
+  if (at.warp == 0) {
+    if (at.lane == 0) {
+      coppice_barrier_expect(barrier, boxes * kBoxBytes);
+    }
+    __syncwarp();
+    if (at.lane < boxes) {
+      const coppice_u32 to = at.ring + stage * kTileBytes + at.lane * kBoxBytes;
+#if EVICT_FIRST
+      coppice_copy_solid(to, cache, 0, slot, 0, barrier, coppice_evict_first());
+#else
+      coppice_tensor_copy3(to, cache, barrier, 0, slot, 0);
+#endif
+    }
+  }
+#elif defined(LOAD_BULK)
   const coppice_u32 to = at.ring + stage * kTileBytes + at.warp * kLoadRows * kPitch;
-#ifdef LOAD_BULK
   const coppice_u32 barrier = at.barriers + 8 * stage;
   if (at.lane == 0) {
     coppice_barrier_expect(barrier, kLoadRows * kRowBytes);
@@ -54,6 +115,7 @@ static __device__ __forceinline__ void issue(const Place& at, int stage, int slo
                  barrier);
   }
 #else
+  const coppice_u32 to = at.ring + stage * kTileBytes + at.warp * kLoadRows * kPitch;
   constexpr int kSegments = kRowBytes / 16, kAll = kLoadRows * kSegments;
 #pragma unroll
   for (int i = 0; i < (kAll + 31) / 32; ++i) {
@@ -83,7 +145,7 @@ static __device__ __forceinline__ void query_fragment(coppice_u32 (&a)[4], const
 #else
   const int part = at.warp / kKeyGroups;
   coppice_ldmatrix(a, at.query + (m * 16 + at.lane % 16) * kPitch + at.lane / 16 * 16 +
-                          (part * kSteps + step) * 32);
+                          (step * QK_PARTS + part) * 32);
 #endif
 }
 
@@ -98,7 +160,7 @@ static __device__ __forceinline__ void load_query(Query& query, const Place& at,
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const long long head = first_head + m * 16 + at.lane / 4 + i % 2 * 8;
-        const int d = (at.warp / kKeyGroups * kSteps + k) * 16 + i / 2 * 8 + at.lane % 4 * 2;
+        const int d = (k * QK_PARTS + at.warp / kKeyGroups) * 16 + i / 2 * 8 + at.lane % 4 * 2;
         query.a[m][k][i] = *reinterpret_cast<const coppice_u32*>(
             d < LATENT ? nope + head * LATENT + d : rope + head * ROPE + d - LATENT);
       }
@@ -122,9 +184,10 @@ static __device__ __forceinline__ void score(const Place& at, const Query& query
   for (int i = 0; i < kChains * kRowTiles * kKeyTiles * 4; ++i) {
     (&s[0][0][0][0])[i] = 0.0f;
   }
-  const coppice_u32 tile = at.ring + stage * kTileBytes + first_key * kPitch + part * kSteps * 32;
+  const coppice_u32 tile = at.ring + stage * kTileBytes;
   if constexpr (kKeyTiles % 2 == 0) {  // one load: two key tiles of one step
-    const coppice_u32 row = tile + (at.lane / 16 * 8 + at.lane % 8) * kPitch + at.lane / 8 % 2 * 16;
+    const int key = first_key + at.lane / 16 * 8 + at.lane % 8;
+    const coppice_u32 row = tile + row_offset(key) + segment_offset(key, part * 2 + at.lane / 8 % 2);
 #pragma unroll
     for (int k = 0; k < kSteps; ++k) {
       coppice_u32 a[kRowTiles][4];
@@ -135,7 +198,7 @@ static __device__ __forceinline__ void score(const Place& at, const Query& query
 #pragma unroll
       for (int n = 0; n < kKeyTiles; n += 2) {
         coppice_u32 b[4];
-        coppice_ldmatrix(b, row + n * 8 * kPitch + k * 32);
+        coppice_ldmatrix(b, further(row, k * QK_PARTS) + row_offset(n * 8));
 #pragma unroll
         for (int m = 0; m < kRowTiles; ++m) {
           coppice_mma(s[0][m][n], a[m], b[0], b[1]);
@@ -143,8 +206,9 @@ static __device__ __forceinline__ void score(const Place& at, const Query& query
         }
       }
     }
-  } else {  // one load: two steps of one key tile; after an odd last step the rest is not used
-    const coppice_u32 row = tile + at.lane % 8 * kPitch + at.lane / 8 * 16;
+  } else {  // one load: two steps of one key tile; behind an odd last step what follows is not used
+    const int key = first_key + at.lane % 8, step = at.lane / 16 * QK_PARTS + part;
+    const coppice_u32 row = tile + row_offset(key) + segment_offset(key, step * 2 + at.lane / 8 % 2);
 #pragma unroll
     for (int k = 0; k < kSteps; k += 2) {
       coppice_u32 a[2][kRowTiles][4];
@@ -156,7 +220,7 @@ static __device__ __forceinline__ void score(const Place& at, const Query& query
 #pragma unroll
       for (int n = 0; n < kKeyTiles; ++n) {
         coppice_u32 b[4];
-        coppice_ldmatrix(b, row + n * 8 * kPitch + k * 32);
+        coppice_ldmatrix(b, further(row, k * QK_PARTS));
 #pragma unroll
         for (int m = 0; m < kRowTiles; ++m) {
           coppice_mma(s[0][m][n], a[0][m], b[0], b[1]);
@@ -255,14 +319,15 @@ static __device__ __forceinline__ void soften(State& w, coppice_u32 (&p)[kSub][4
 
 static __device__ __forceinline__ void weigh(State& w, const coppice_u32 (&p)[kRowTiles][kSub][4],
                                              const Place& at, int stage) {
-  const coppice_u32 row = at.ring + stage * kTileBytes + at.lane % 16 * kPitch +
-                          (at.warp * kValueTiles * 8 + at.lane / 16 * 8) * 2;
+  const int key = at.lane % 16;
+  const coppice_u32 row = at.ring + stage * kTileBytes + row_offset(key) +
+                          segment_offset(key, at.warp * kValueTiles + at.lane / 16);
 #pragma unroll
   for (int t = 0; t < kSub; ++t) {
 #pragma unroll
     for (int d = 0; d < kValueTiles; d += 2) {
       coppice_u32 b[4];
-      coppice_ldmatrix_t(b, row + t * 16 * kPitch + d * 16);
+      coppice_ldmatrix_t(b, further(row, d / 2) + row_offset(t * 16));
 #pragma unroll
       for (int m = 0; m < kRowTiles; ++m) {
         coppice_mma(w.acc[m][d], p[m][t], b[0], b[1]);
@@ -431,11 +496,27 @@ static __device__ __forceinline__ void merge_cluster(const float* values, const 
 }
 #endif
 
+// Rows behind the last token may hold anything, and no value that is not a number may meet a zero
+// weight.
+[[maybe_unused]] static __device__ __forceinline__ void clear_rows(const Place& at, int stage, int valid) {
+  for (int i = threadIdx.x; i < (TILE_KV - valid) * (LATENT / 8); i += kThreads) {
+    const int row = valid + i / (LATENT / 8);
+    coppice_store_shared16(at.ring + stage * kTileBytes + row_offset(row) + segment_offset(row, i % (LATENT / 8)),
+                           make_uint4(0, 0, 0, 0));
+  }
+  __syncthreads();
+}
+
 extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS_PER_SM)
-    decode(const coppice_bf16* nope, const coppice_bf16* rope, const char* cache, const int* indptr,
-           const int* indices, const int* last_page_len, coppice_bf16* out, float* lse, float* partial,
-           float* stats, int* arrived, float sm_scale, long long heads, long long page_size) {
-  extern __shared__ __align__(128) unsigned char shared[];
+    decode(const coppice_bf16* nope, const coppice_bf16* rope, const int* indptr, const int* indices,
+           const int* last_page_len, coppice_bf16* out, float* lse, float* partial, float* stats,
+           int* arrived, float sm_scale, long long heads, long long page_size, long long page_refs,
+#ifdef LOAD_TENSOR
+           const __grid_constant__ coppice_tensor_map cache) {
+#else
+           const char* cache) {
+#endif
+  extern __shared__ __align__(1024) unsigned char shared[];
   Place at;
   at.warp = threadIdx.x / 32;
   at.lane = threadIdx.x % 32;
@@ -449,27 +530,48 @@ extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS_PER_SM)
 #endif
   const int split = blockIdx.x, splits = gridDim.x, batch = blockIdx.z, page = static_cast<int>(page_size);
   const long long first_head = batch * heads + blockIdx.y * HEADS_PER_BLOCK;
+#if HINT
+  // A guess at where the table will be read, right for equal lengths; on its way while indptr comes.
+  const long long guess = page_refs * (batch * splits + split) / (gridDim.z * splits) + at.lane * 32;
+  if (at.warp == 0 && guess < page_refs * (batch * splits + split + 1) / (gridDim.z * splits)) {
+    coppice_prefetch(indices + guess);
+  }
+#endif
+#ifdef LOAD_TENSOR
+  if (threadIdx.x == 0) {
+    coppice_prefetch_map(cache);
+  }
+#endif
   const int first_page = indptr[batch], pages = indptr[batch + 1] - first_page;
   const int length = pages == 0 ? 0 : (pages - 1) * page + last_page_len[batch];
   const int tiles = (length + TILE_KV - 1) / TILE_KV;
   const int first_tile = static_cast<int>(static_cast<long long>(tiles) * split / splits);
   const int count = static_cast<int>(static_cast<long long>(tiles) * (split + 1) / splits) - first_tile;
   const int* table = indices + first_page;
-#ifdef LOAD_BULK
+#ifndef LOAD_CP_ASYNC
   if (threadIdx.x == 0) {
     for (int i = 0; i < STAGES; ++i) {
+#ifdef LOAD_TENSOR
+      coppice_barrier_init(at.barriers + 8 * i, 1);
+#else
       coppice_barrier_init(at.barriers + 8 * i, WARPS);
+#endif
     }
     coppice_barrier_fence();
   }
   __syncthreads();
 #endif
-  // Where row `lane` of this warp's rows of tile i lies; the table is read one tile ahead of its use.
+  // Where row (box) `lane` of this warp's rows of tile i lies; the table is read one tile ahead of its use.
   const auto slot_of = [&](int i) {
     if (i >= count || at.lane >= kLoadRows) {
       return 0;
     }
-    const int token = min((first_tile + i) * TILE_KV + at.warp * kLoadRows + at.lane, length - 1);
+#ifdef LOAD_TENSOR
+    const int row = at.lane * kBoxRows;
+#else
+    const int row = at.warp * kLoadRows + at.lane;
+#endif
+    const int token = min((first_tile + i) * TILE_KV + row, length - 1);
     return table[token / page] * page + token % page;
   };
   int slots[kAhead];
@@ -480,7 +582,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS_PER_SM)
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) {
     if (i < count) {
-      issue(at, i, slots[i], cache);
+      issue(at, i, slots[i], cache, length - (first_tile + i) * TILE_KV);
     }
     coppice_commit();
   }
@@ -503,19 +605,25 @@ extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS_PER_SM)
       }
     }
   }
-#ifndef LOAD_BULK
+#ifdef LOAD_CP_ASYNC
   coppice_wait_copies<STAGES - 2>();
 #endif
-#if !defined(LOAD_BULK) || !defined(QUERY_REGISTERS)
+#if defined(LOAD_CP_ASYNC) || !defined(QUERY_REGISTERS)
   __syncthreads();
 #endif
   int stage = 0, phase = 0;
   for (int i = 0; i < count; ++i) {
-#ifdef LOAD_BULK
+    const int valid = length - (first_tile + i) * TILE_KV;
+#ifndef LOAD_CP_ASYNC
     coppice_barrier_wait(at.barriers + 8 * stage, phase);
 #endif
+#ifdef LOAD_TENSOR
+    if (valid < TILE_KV) {
+      clear_rows(at, stage, valid);
+    }
+#endif
     score(at, query, stage, i % 2);
-#ifndef LOAD_BULK
+#ifdef LOAD_CP_ASYNC
     coppice_wait_copies<STAGES - 3>();
 #endif
     // The scores are whole, and everybody has done with the tile before this one.
@@ -524,12 +632,12 @@ extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS_PER_SM)
       if (next < count) {
         const int now = slot;
         slot = slot_of(next + 1);
-        issue(at, stage == 0 ? STAGES - 1 : stage - 1, now, cache);
+        issue(at, stage == 0 ? STAGES - 1 : stage - 1, now, cache,
+              length - (first_tile + next) * TILE_KV);
       }
       ++next;
       coppice_commit();
     }
-    const int valid = length - (first_tile + i) * TILE_KV;
     coppice_u32 p[kRowTiles][kSub][4];
 #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
@@ -569,7 +677,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS_PER_SM)
                 splits * 2);
 #endif
 #ifdef COMBINE_LAST_BLOCK
-  __shared__ int is_last;
+  int& is_last = *reinterpret_cast<int*>(shared);  // the ring is free
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
