@@ -12,9 +12,18 @@ try:
 except Exception as error:
     raise SystemExit(f"triton can't be imported: {error}")
 
-# columns, depth, warps, stages; rows of a tile follow from the rows an expert has
-SHAPES = [(32, 128, 4, 5), (32, 256, 4, 3), (64, 128, 4, 3), (64, 128, 4, 4), (64, 256, 4, 3),
-          (128, 128, 4, 3), (128, 64, 4, 4)]
+# rows, columns, depth, warps, stages
+FEW = [(16, 32, 128, 4, 4), (16, 32, 128, 4, 5), (16, 32, 256, 4, 3), (16, 64, 128, 4, 3),
+       (16, 64, 128, 4, 4), (16, 64, 256, 4, 3), (16, 128, 128, 4, 3), (16, 128, 128, 4, 4)]
+SOME = [(32, 64, 128, 4, 4), (32, 128, 64, 4, 4), (64, 64, 128, 4, 3), (64, 128, 64, 4, 4),
+        (64, 128, 64, 8, 4), (64, 128, 128, 8, 3), (64, 256, 64, 8, 4)]
+MANY = [(128, 128, 64, 8, 3), (128, 128, 64, 8, 4), (128, 128, 64, 4, 4), (128, 256, 64, 8, 3),
+        (128, 64, 64, 4, 4), (64, 256, 64, 8, 3)]
+
+
+def shapes_for(each):
+    """Tile shapes worth trying for an expert with so many rows in the mean."""
+    return FEW if each <= 8 else FEW + SOME if each <= 40 else SOME + MANY
 
 
 @triton.jit
@@ -121,8 +130,9 @@ class GroupedExperts:
         shared = case.shared
         if "rows" not in shared:
             each = self.pairs / dims["experts"]
-            shared["tile"] = 16 if each <= 16 else 64
-            shared["rows"] = sort_rows(case.tensors["expert_ids"], dims["experts"], shared["tile"])
+            shared["each"] = each
+            shared["rows"] = {tile: sort_rows(case.tensors["expert_ids"], dims["experts"], tile)
+                              for tile in {shape[0] for shape in shapes_for(each)}}
             empty = lambda width, kind: torch.empty(self.pairs, width, dtype=kind, device="cuda")
             shared["both"] = empty(2 * self.inter, torch.bfloat16)
             shared["act"] = empty(self.inter, torch.bfloat16)
@@ -130,18 +140,19 @@ class GroupedExperts:
         self.shared = shared
         self.out = torch.empty_like(self.x)
         if "shapes" not in shared:
-            shared["shapes"] = [fastest([(s, lambda s=s: self.first(s)) for s in SHAPES]),
-                                fastest([(s, lambda s=s: self.second(s)) for s in SHAPES])]
+            shapes = shapes_for(shared["each"])
+            shared["shapes"] = [fastest([(s, lambda s=s: self.first(s)) for s in shapes]),
+                                fastest([(s, lambda s=s: self.second(s)) for s in shapes])]
             shared["details"] = {"triton": triton.__version__, "sorting": "not timed",
                                  "tiles " + case.name: [list(s) for s in shared["shapes"]]}
 
     def launch(self, source, weights, out, shape, per_input, scaled):
-        columns, depth, warps, stages = shape
-        rows, owners = self.shared["rows"]
+        tile, columns, depth, warps, stages = shape
+        rows, owners = self.shared["rows"][tile]
         width, length = out.shape[1], source.shape[1]
         product[(width // columns, owners.numel())](
             source, weights, out, rows, owners, self.scale, width, length, self.pairs, per_input,
-            scaled, self.shared["tile"], columns, depth, num_warps=warps, num_stages=stages)
+            scaled, tile, columns, depth, num_warps=warps, num_stages=stages)
 
     def first(self, shape):
         self.launch(self.x, self.w_in, self.shared["both"], shape, self.top, False)
