@@ -1,15 +1,25 @@
-// Decode attention over whole cache rows: some warps copy all heads of a token at once into a shared
-// ring (in bulk, 2 KB and more at a time, or 16 bytes a thread), a warp per key/value head computes
-// from it. Blocks share out the tiles of all sequences evenly, so a block may end in the middle of a
+// Decode attention over whole cache rows: some warps copy all heads of sixteen tokens at once into a
+// shared ring (a box of a tensor map, in bulk row by row, or 16 bytes a thread), a warp per key/value
+// head computes from it. Blocks share out the tiles of all sequences evenly, so a block may end in the middle of a
 // sequence; a second kernel merges what the blocks found.
-#include "coppice_cuda.cuh"
+#include "coppice_hopper.cuh"
 
 constexpr int kTile = 16;
 constexpr int kHeadBytes = HEAD_DIM * 2;
 constexpr int kRowBytes = KV_HEADS * kHeadBytes;
+#ifdef LOAD_BOX
+constexpr int kSlab = kTile * 128;  // 64 columns of all tokens, swizzled
+constexpr int kHalf = kRowBytes / 128 * kSlab;  // keys, then values
+#else
 constexpr int kPitch = kRowBytes + PAD;  // rows start in different banks, copies on whole sectors
-constexpr int kHalf = kTile * kPitch;   // keys, then values
+constexpr int kHalf = kTile * kPitch;    // keys, then values
+#endif
 constexpr int kStage = 2 * kHalf;
+#ifdef LOAD_BOX
+constexpr int kHead = HEAD_DIM / 64 * kSlab;  // from one head's first byte to the next one's
+#else
+constexpr int kHead = kHeadBytes;
+#endif
 constexpr int kSteps = HEAD_DIM / 16;
 constexpr long long kHeads = KV_HEADS * GROUP;
 constexpr int kTilesPerPage = PAGE_SIZE / kTile;
@@ -19,10 +29,6 @@ constexpr float kLog2e = 1.4426950408889634f;
 static __device__ __forceinline__ void arrive_when_copied(coppice_u32 barrier) {
   asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
 }
-static __device__ __forceinline__ void barrier_arrive(coppice_u32 barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-
 // Blocks that get a share: no more than there are tiles, so that no share is empty.
 static __device__ __forceinline__ long long shares_of(long long tiles) {
   return min(tiles, static_cast<long long>(BLOCKS));
@@ -74,16 +80,43 @@ static __device__ __forceinline__ void reset(State& w) {
   }
 }
 
+// Where 16 bytes of a head lie: number `sixteen` of token `row`, from the head's first key or value on.
+static __device__ __forceinline__ int place_of(int row, int sixteen) {
+#ifdef LOAD_BOX
+  return sixteen / 8 * kSlab + row * 128 + ((sixteen ^ row) & 7) * 16;
+#else
+  return row * kPitch + sixteen * 16;
+#endif
+}
+
+#ifdef LOAD_BOX
+// A box brings what lies behind the last token as well, which may be no number; a weight of zero does
+// not help against that. The next copy into this place must come after these stores.
+static __device__ __forceinline__ void clear_values(coppice_u32 values, int valid, int lane) {
+  for (int i = lane; i < (kTile - valid) * (kHeadBytes / 16); i += 32) {
+    const int row = valid + i / (kHeadBytes / 16), sixteen = i % (kHeadBytes / 16);
+    asm volatile("st.shared.v4.u32 [%0], {%1, %1, %1, %1};" ::"r"(values + place_of(row, sixteen)), "r"(0)
+                 : "memory");
+  }
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  __syncwarp();
+}
+#endif
+
 static __device__ __forceinline__ void attend(State& w, coppice_u32 keys, int valid, float scale,
                                               const coppice_u32 (&q)[kSteps][2], int lane) {
   // Two chains of products instead of one: their latency is the tile's.
   float s[4] = {0.0f, 0.0f, 0.0f, 0.0f}, other[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-  const coppice_u32 row = keys + (lane % 16) * kPitch + (lane / 16) * 16;
+#ifdef LOAD_BOX
+  if (valid < kTile) {
+    clear_values(keys + kHalf, valid, lane);
+  }
+#endif
 #pragma unroll
   for (int k = 0; k < kSteps; k += 2) {
     coppice_u32 a[4], b[4];
-    coppice_ldmatrix(a, row + k * 32);
-    coppice_ldmatrix(b, row + k * 32 + 32);
+    coppice_ldmatrix(a, keys + place_of(lane % 16, 2 * k + lane / 16));
+    coppice_ldmatrix(b, keys + place_of(lane % 16, 2 * k + 2 + lane / 16));
     coppice_mma(s, a, q[k][0], q[k][1]);
     coppice_mma(other, b, q[k + 1][0], q[k + 1][1]);
   }
@@ -121,12 +154,10 @@ static __device__ __forceinline__ void attend(State& w, coppice_u32 keys, int va
     w.sum[1] += high;
     p[half] = coppice_transpose(coppice_pack(low, high));
   }
-  const coppice_u32 column =
-      keys + kHalf + (lane / 16 * 8 + lane % 8) * kPitch + (lane / 8 % 2) * 16;
 #pragma unroll
   for (int d = 0; d < kSteps; ++d) {
     coppice_u32 a[4];
-    coppice_ldmatrix_t(a, column + d * 32);
+    coppice_ldmatrix_t(a, keys + kHalf + place_of(lane / 16 * 8 + lane % 8, 2 * d + lane / 8 % 2));
     coppice_mma(w.acc[d], a, p[0], p[1]);
   }
 }
@@ -165,14 +196,27 @@ static __device__ __forceinline__ int valid_of(long long t, int first_page, int 
   return static_cast<int>(min(length - token, static_cast<long long>(kTile)));
 }
 
-static __device__ __forceinline__ void produce(const char* keys, const char* values, const int* indptr,
+#ifdef LOAD_BOX
+using Cache = const coppice_tensor_map&;
+#define CACHE(name) const __grid_constant__ coppice_tensor_map name
+#else
+using Cache = const char*;
+#define CACHE(name) const char* name
+#endif
+
+static __device__ __forceinline__ void produce(Cache keys, Cache values, const int* indptr,
                                                const int* indices, const int* last_page_len,
                                                coppice_u32 ring, coppice_u32 full, coppice_u32 empty,
                                                long long begin, long long end, int producer, int lane) {
-#ifdef LOAD_BULK
+#ifndef LOAD_CP_ASYNC
   if (producer > 0) {
     return;
   }
+#endif
+#ifdef POLICY_EVICT_FIRST
+  const coppice_u64 policy = coppice_evict_first();
+#else
+  const coppice_u64 policy = coppice_evict_normal();
 #endif
   int b = begin < end ? sequence_of(indptr, begin) : 0;
   int first_page = indptr[b], end_page = indptr[b + 1], last = last_page_len[b];
@@ -191,18 +235,25 @@ static __device__ __forceinline__ void produce(const char* keys, const char* val
     }
     const int valid = valid_of(t, first_page, end_page, last);
     // A token beyond the end repeats the last: what lies there may be no number.
-    const int most = max(valid - 1, 0);
+    [[maybe_unused]] const int most = max(valid - 1, 0);
     const long long token = static_cast<long long>(now) * PAGE_SIZE + t % kTilesPerPage * kTile;
     coppice_barrier_wait(empty + 8 * stage, phase);
-#ifdef LOAD_BULK
+#if defined(LOAD_BOX)
+    if (lane == 0) {
+      coppice_barrier_expect(full + 8 * stage, kStage);
+      const int row = static_cast<int>(token);
+      coppice_copy_solid(ring + stage * kStage, keys, 0, row, 0, full + 8 * stage, policy);
+      coppice_copy_solid(ring + stage * kStage + kHalf, values, 0, row, 0, full + 8 * stage, policy);
+    }
+#elif defined(LOAD_BULK)
     const int row = lane % kTile;
     if (lane == 0) {
       coppice_barrier_expect(full + 8 * stage, 2 * kTile * kRowBytes);
     }
     __syncwarp();
-    coppice_bulk(ring + stage * kStage + (lane / kTile) * kHalf + row * kPitch,
+    coppice_bulk_policy(ring + stage * kStage + (lane / kTile) * kHalf + row * kPitch,
                  (lane < kTile ? keys : values) + (token + min(row, most)) * kRowBytes, kRowBytes,
-                 full + 8 * stage);
+                        full + 8 * stage, policy);
 #else
     const coppice_u32 to = ring + stage * kStage + lane * 16;
     const char* k = keys + token * kRowBytes + lane * 16;
@@ -230,7 +281,7 @@ static __device__ __forceinline__ void produce(const char* keys, const char* val
 }
 
 extern "C" __global__ void __launch_bounds__((KV_HEADS + PRODUCERS) * 32)
-    decode(const coppice_bf16* q, const char* keys, const char* values, const int* indptr,
+    decode(const coppice_bf16* q, CACHE(keys), CACHE(values), const int* indptr,
            const int* indices, const int* last_page_len, float* values_found, float2* weights_found,
            float sm_scale) {
 #if PDL && EARLY
@@ -248,19 +299,19 @@ extern "C" __global__ void __launch_bounds__((KV_HEADS + PRODUCERS) * 32)
   }
 #endif
   const Partial partial{values_found, weights_found};
-  extern __shared__ __align__(128) unsigned char shared[];
+  extern __shared__ __align__(1024) unsigned char shared[];
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const coppice_u32 ring = coppice_shared(shared);
+  const coppice_u32 ring = (coppice_shared(shared) + 1023) / 1024 * 1024;
   const coppice_u32 full = ring + STAGES * kStage, empty = full + 8 * STAGES;
   const long long tiles = static_cast<long long>(indptr[BATCH]) * kTilesPerPage;
   const long long begin = first_of(blockIdx.x, tiles);
   const long long end = first_of(blockIdx.x + 1, tiles);
   if (threadIdx.x == 0) {
     for (int i = 0; i < STAGES; ++i) {
-#ifdef LOAD_BULK
-      coppice_barrier_init(full + 8 * i, 1);
-#else
+#ifdef LOAD_CP_ASYNC
       coppice_barrier_init(full + 8 * i, 32 * PRODUCERS);
+#else
+      coppice_barrier_init(full + 8 * i, 1);
 #endif
       coppice_barrier_init(empty + 8 * i, KV_HEADS);
     }
@@ -301,11 +352,11 @@ extern "C" __global__ void __launch_bounds__((KV_HEADS + PRODUCERS) * 32)
       coppice_barrier_wait(full + 8 * stage, phase);
       const int valid = valid_of(t, first_page, end_page, last);
       if (valid > 0) {  // a long page may end in tiles without a token
-        attend(w, ring + stage * kStage + warp * kHeadBytes, valid, sm_scale * kLog2e, query, lane);
+        attend(w, ring + stage * kStage + warp * kHead, valid, sm_scale * kLog2e, query, lane);
       }
       __syncwarp();
       if (lane == 0) {
-        barrier_arrive(empty + 8 * stage);
+        coppice_barrier_arrive(empty + 8 * stage);
       }
       if (++stage == STAGES) {
         stage = 0;

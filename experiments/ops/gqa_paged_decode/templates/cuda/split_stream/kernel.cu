@@ -2,7 +2,7 @@
 // memory straight into the registers of the tensor-core operands. That works because a dot product
 // may visit the head dimension in any order, and an output row may stand anywhere: each thread takes
 // 16 bytes that lie together and calls them the elements that the instruction wants of it.
-#include "coppice_cuda.cuh"
+#include "coppice_hopper.cuh"
 
 constexpr int kRowBytes = HEAD_DIM * 2;
 constexpr int kChunks = HEAD_DIM / 32;  // of a key: 4 threads x 16 bytes
@@ -15,6 +15,16 @@ struct Tile {
   uint4 value[4][kHalves];  // tokens 2j, 2j + 1, 2j + 8, 2j + 9
 };
 
+static __device__ __forceinline__ uint4 load(const char* from) {
+#ifdef POLICY_EVICT_FIRST
+  uint4 out;
+  coppice_read_policy(out, from, coppice_evict_first());
+  return out;
+#else
+  return coppice_load_once(from);
+#endif
+}
+
 static __device__ __forceinline__ void read(Tile& tile, const char* keys, const char* values,
                                             int slot, int lane) {
   const int g = lane / 4, j = lane % 4;
@@ -23,7 +33,7 @@ static __device__ __forceinline__ void read(Tile& tile, const char* keys, const 
     const long long at = static_cast<long long>(__shfl_sync(~0u, slot, g + 8 * r)) * (KV_HEADS * kRowBytes);
 #pragma unroll
     for (int c = 0; c < kChunks; ++c) {
-      tile.key[r][c] = coppice_load_once(keys + at + c * 64 + j * 16);
+      tile.key[r][c] = load(keys + at + c * 64 + j * 16);
     }
   }
 #pragma unroll
@@ -32,7 +42,7 @@ static __device__ __forceinline__ void read(Tile& tile, const char* keys, const 
     const long long at = static_cast<long long>(__shfl_sync(~0u, slot, token)) * (KV_HEADS * kRowBytes);
 #pragma unroll
     for (int h = 0; h < kHalves; ++h) {
-      tile.value[t][h] = coppice_load_once(values + at + h * 128 + g * 16);
+      tile.value[t][h] = load(values + at + h * 128 + g * 16);
     }
   }
 }
