@@ -107,6 +107,10 @@ static __device__ __forceinline__ void coppice_bulk_policy(coppice_u32 to, const
       "l"(from), "r"(bytes), "r"(barrier), "l"(policy)
       : "memory");
 }
+// Into the L2 cache only.
+static __device__ __forceinline__ void coppice_bulk_prefetch(const void* from, int bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+}
 // To the same place in each block of the cluster that `blocks` names (a bit each), each of whose
 // barriers, at the same place, hears of its own copy.
 static __device__ __forceinline__ void coppice_bulk_multicast(coppice_u32 to, const void* from, int bytes,
@@ -135,26 +139,7 @@ struct alignas(64) coppice_tensor_map {
 static __device__ __forceinline__ void coppice_prefetch_map(const coppice_tensor_map& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
-// The map's box from element (x, y) on, x innermost; what lies outside is zeros, and counts as bytes.
-static __device__ __forceinline__ void coppice_copy_box(coppice_u32 to, const coppice_tensor_map& map, int x,
-                                                        int y, coppice_u32 barrier) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], "
-      "[%4];" ::"r"(to),
-      "l"(&map), "r"(x), "r"(y), "r"(barrier)
-      : "memory");
-}
-static __device__ __forceinline__ void coppice_copy_box_multicast(coppice_u32 to,
-                                                                  const coppice_tensor_map& map, int x,
-                                                                  int y, coppice_u32 barrier,
-                                                                  coppice_u16 blocks) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
-      "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(to),
-      "l"(&map), "r"(x), "r"(y), "r"(barrier), "h"(blocks)
-      : "memory");
-}
-// The same of three dimensions, with a policy.
+// The map's box from element (x, y, z) on, x innermost; what lies outside is zeros, and counts as bytes.
 static __device__ __forceinline__ void coppice_copy_solid(coppice_u32 to, const coppice_tensor_map& map, int x,
                                                           int y, int z, coppice_u32 barrier,
                                                           coppice_u64 policy) {

@@ -379,6 +379,18 @@ static __device__ __forceinline__ void add_cluster(const Problem& p, const float
 }
 #endif
 
+#if WARM
+// The first stages' weights into the L2 cache, while barriers and tensor maps are made ready.
+static __device__ __forceinline__ void warm_up(const Problem& p, int first, int rank) {
+  const int row = (first * SHARE + rank) * TILE_N + threadIdx.x;
+  if (threadIdx.x < TILE_N && row < p.n && p.begin < p.end) {
+    const int begin = p.begin * TILE_K;
+    const int end = min(p.k, min(p.end, p.begin + STAGES) * TILE_K);
+    coppice_bulk_prefetch(p.weights + (static_cast<long long>(row) * p.k + begin) * 2, (end - begin) * 2);
+  }
+}
+#endif
+
 extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
     multiply_rows(const char* activations, const char* weights,
                   const __grid_constant__ coppice_tensor_map activation_map,
@@ -401,6 +413,15 @@ extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
   p.end = min(chunks, p.begin + each);
   const int first = blockIdx.x / (SPLIT * SHARE), step = gridDim.x / (SPLIT * SHARE);
   const int groups = (p.n + TILE_N * SHARE - 1) / (TILE_N * SHARE);
+#ifdef LOAD_BOX
+  if (threadIdx.x == kConsumers * 32) {
+    coppice_prefetch_map(weight_map);
+    coppice_prefetch_map(activation_map);
+  }
+#endif
+#if WARM
+  warm_up(p, first, rank);
+#endif
   const int resident = STAGES * kStage;
 #ifdef ACTIVATIONS_RESIDENT
   const int sums_at = resident + resident_bytes(p.k);

@@ -6,6 +6,8 @@
 #include "coppice_hopper.cuh"
 
 constexpr int kBoxes = TILE_K / 64;  // of 64 elements, the width of the swizzle
+// How many of them a copy brings: all, or one where blocks bring parts of each other's.
+constexpr int kOnceX = SHARE_X > 1 ? 1 : kBoxes, kOnceY = SHARE_Y > 1 ? 1 : kBoxes;
 constexpr int kBoxX = TILE_X * 128, kBoxY = TILE_Y * 128;
 constexpr int kStage = kBoxes * (kBoxX + kBoxY);
 constexpr int kConsumers = WARPGROUPS * 128;
@@ -55,31 +57,39 @@ static __device__ __forceinline__ Tile place(int size_x, int size_y, int k) {
   return t;
 }
 
+// The block's part of an operand's tile of one chunk; `blocks` get it.
+template <int kOnce, int kShare>
+static __device__ __forceinline__ void bring(const coppice_tensor_map& map, int row, int chunk, coppice_u32 to,
+                                             int box_bytes, coppice_u32 full, coppice_u16 blocks,
+                                             coppice_u64 policy) {
+#pragma unroll
+  for (int box = 0; box < kBoxes; box += kOnce) {
+    if constexpr (kShare > 1) {
+      coppice_copy_solid_multicast(to + box * box_bytes, map, 0, row, chunk * kBoxes + box, full, blocks, policy);
+    } else {
+      coppice_copy_solid(to + box * box_bytes, map, 0, row, chunk * kBoxes + box, full, policy);
+    }
+  }
+}
+
 static __device__ __forceinline__ void produce(const coppice_tensor_map& x, const coppice_tensor_map& y,
                                                const Tile& t, coppice_u32 ring, coppice_u32 full,
                                                coppice_u32 empty) {
+#ifdef POLICY_EVICT_FIRST
+  const coppice_u64 once = coppice_evict_first(), often = coppice_evict_last();
+#else
+  const coppice_u64 once = coppice_evict_normal(), often = once;
+#endif
   int stage = 0, phase = 1;
   for (int chunk = t.begin; chunk < t.end; ++chunk) {
     coppice_barrier_wait(empty + 8 * stage, phase);
     coppice_barrier_expect(full + 8 * stage, kStage);
-    const coppice_u32 to_x = ring + stage * kStage + t.part_x * (kBoxX / SHARE_X);
-    const coppice_u32 to_y = ring + stage * kStage + kBoxes * kBoxX + t.part_y * (kBoxY / SHARE_Y);
-#pragma unroll
-    for (int box = 0; box < kBoxes; ++box) {
-      const int k = chunk * TILE_K + box * 64;
-#if SHARE_X > 1
-      coppice_copy_box_multicast(to_x + box * kBoxX, x, k, t.x + t.part_x * (TILE_X / SHARE_X),
-                                 full + 8 * stage, t.blocks_x);
-#else
-      coppice_copy_box(to_x + box * kBoxX, x, k, t.x, full + 8 * stage);
-#endif
-#if SHARE_Y > 1
-      coppice_copy_box_multicast(to_y + box * kBoxY, y, k, t.y + t.part_y * (TILE_Y / SHARE_Y),
-                                 full + 8 * stage, t.blocks_y);
-#else
-      coppice_copy_box(to_y + box * kBoxY, y, k, t.y, full + 8 * stage);
-#endif
-    }
+    const coppice_u32 to = ring + stage * kStage;
+    bring<kOnceX, SHARE_X>(x, t.x + t.part_x * (TILE_X / SHARE_X), chunk, to + t.part_x * (kBoxX / SHARE_X),
+                           kBoxX, full + 8 * stage, t.blocks_x, SWAP ? once : often);
+    bring<kOnceY, SHARE_Y>(y, t.y + t.part_y * (TILE_Y / SHARE_Y), chunk,
+                           to + kBoxes * kBoxX + t.part_y * (kBoxY / SHARE_Y), kBoxY, full + 8 * stage,
+                           t.blocks_y, SWAP ? often : once);
     if (++stage == STAGES) {
       stage = 0;
       phase ^= 1;
