@@ -41,6 +41,7 @@ struct Problem {
   int first_column, columns;  // of this block; live ones
   int n, k;
   int begin, end;  // chunks of the inner dimension
+  int group;       // first block of the cluster that shares these chunks' activations
 };
 
 struct Memory {
@@ -92,7 +93,7 @@ static __device__ __forceinline__ void produce(const Problem& p, const Memory& a
     const int row = p.first_column + rank * kPart;
     if (SHARE > 1) {
       coppice_copy_solid_multicast(to + rank * (kPart * kRowBytes), *p.activation_map, 0, row, chunk * kSlabs,
-                                   barrier, (1 << SHARE) - 1, often);
+                                   barrier, static_cast<coppice_u16>(((1 << SHARE) - 1) << p.group), often);
     } else {
       coppice_copy_solid(to, *p.activation_map, 0, row, chunk * kSlabs, barrier, often);
     }
@@ -129,7 +130,8 @@ static __device__ __forceinline__ void copy_activations(const Problem& p, int ch
   for (int c = lane * SHARE + rank; c < p.columns; c += 32 * SHARE) {
     const char* from = p.activations + (static_cast<long long>(c) * p.k + chunk * TILE_K) * 2;
 #if SHARE > 1
-    coppice_bulk_multicast(to + c * pitch, from, bytes, barrier, (1 << SHARE) - 1);
+    coppice_bulk_multicast(to + c * pitch, from, bytes, barrier,
+                           static_cast<coppice_u16>(((1 << SHARE) - 1) << p.group));
 #elif defined(POLICY_EVICT_FIRST)
     coppice_bulk_policy(to + c * pitch, from, bytes, barrier, coppice_evict_last());
 #else
@@ -336,7 +338,7 @@ static __device__ __forceinline__ void consume(const Problem& p, const Memory& a
       __syncwarp();
 #if SHARE > 1
       if (lane < SHARE) {
-        coppice_barrier_arrive_remote(coppice_map_shared(at.empty + 8 * stage, lane));
+        coppice_barrier_arrive_remote(coppice_map_shared(at.empty + 8 * stage, p.group + lane));
       }
 #else
       if (lane == 0) {
@@ -358,18 +360,18 @@ static __device__ __forceinline__ void consume(const Problem& p, const Memory& a
 #if SPLIT > 1 && defined(REDUCE_CLUSTER)
 // Each block adds up its share of the pairs, reading the others' sums where they lie.
 static __device__ __forceinline__ void add_cluster(const Problem& p, const float* sums, char* out, int row,
-                                                   int rank) {
+                                                   int rank, int split) {
   constexpr int kPairs = TILE_N / 2;
   constexpr int kThreads = (kConsumers + 1) * 32;
   const coppice_u32 own = coppice_shared(sums);
-  for (int i = rank * kThreads + threadIdx.x; i < kColumns * kPairs; i += SPLIT * kThreads) {
+  for (int i = split * kThreads + threadIdx.x; i < kColumns * kPairs; i += SPLIT * kThreads) {
     const int pair = i % kPairs, column = i / kPairs;
     if (column < p.columns) {
       float2 sum = make_float2(0.0f, 0.0f);
 #pragma unroll
       for (int s = 0; s < SPLIT; ++s) {
         const float2 one = coppice_load_cluster_pair(
-            coppice_map_shared(own + (column * kSumPitch + 2 * pair) * 4, s));
+            coppice_map_shared(own + (column * kSumPitch + 2 * pair) * 4, s * SHARE + rank));
         sum.x += one.x;
         sum.y += one.y;
       }
@@ -408,7 +410,8 @@ extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
   p.n = static_cast<int>(n);
   p.k = static_cast<int>(k);
   const int chunks = (p.k + TILE_K - 1) / TILE_K, each = (chunks + SPLIT - 1) / SPLIT;
-  const int split = SPLIT > 1 ? blockIdx.x % SPLIT : 0, rank = SHARE > 1 ? blockIdx.x % SHARE : 0;
+  const int rank = blockIdx.x % SHARE, split = blockIdx.x / SHARE % SPLIT;
+  p.group = kCluster > SHARE ? split * SHARE : 0;
   p.begin = min(chunks, split * each);
   p.end = min(chunks, p.begin + each);
   const int first = blockIdx.x / (SPLIT * SHARE), step = gridDim.x / (SPLIT * SHARE);
@@ -466,7 +469,7 @@ extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
     coppice_cluster_sync();  // sums are in place; nobody has left whom others still write to
   }
 #if SPLIT > 1 && defined(REDUCE_CLUSTER)
-  add_cluster(p, sums, out, first * TILE_N, split);
+  add_cluster(p, sums, out, (first * SHARE + rank) * TILE_N, rank, split);
   coppice_cluster_sync();
 #endif
 }
