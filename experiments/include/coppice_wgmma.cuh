@@ -21,6 +21,16 @@ static __device__ __forceinline__ void coppice_tensor_copy5(coppice_u32 to, cons
       "l"(&map), "r"(barrier), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(x[4])
       : "memory");
 }
+static __device__ __forceinline__ void coppice_tensor_copy5(coppice_u32 to, const coppice_tensor_map& map,
+                                                            coppice_u32 barrier, const int (&x)[5],
+                                                            coppice_u64 policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint "
+      "[%0], "
+      "[%1, {%3, %4, %5, %6, %7}], [%2], %8;" ::"r"(to),
+      "l"(&map), "r"(barrier), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(x[4]), "l"(policy)
+      : "memory");
+}
 // Before the tensor cores or the copy engine read what ordinary stores or cp.async wrote.
 static __device__ __forceinline__ void coppice_async_fence() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");

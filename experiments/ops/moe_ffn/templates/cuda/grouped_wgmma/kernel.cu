@@ -137,6 +137,27 @@ static __device__ __forceinline__ int rounded_width(int count) {
   return (count + GRAIN - 1) / GRAIN * GRAIN;
 }
 
+// A tile's weights of one step: 128 bytes of each row.
+template <class P>
+static __device__ __forceinline__ void fetch_weights(coppice_u32 to, const coppice_tensor_map& weights,
+                                                     coppice_u32 full, const Work& w, int depth) {
+  const int row = w.row_block * P::kTileRows;
+  if constexpr (P::kUp) {
+    const int at[5] = {depth, 0, 0, row / 16, w.expert};
+#if EVICT_FIRST
+    coppice_tensor_copy5(to, weights, full, at, coppice_evict_first());
+#else
+    coppice_tensor_copy5(to, weights, full, at);
+#endif
+  } else {
+#if EVICT_FIRST
+    coppice_copy_solid(to, weights, depth, row, w.expert, full, coppice_evict_first());
+#else
+    coppice_tensor_copy3(to, weights, full, depth, row, w.expert);
+#endif
+  }
+}
+
 // The warpgroup that feeds the ring. Thread t copies chunk t % 8 of rows t / 8, t / 8 + 16, ...; its
 // copies of a step are complete LAG steps later, when it says so to the step's barrier.
 template <class P>
@@ -170,13 +191,7 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
       const coppice_u32 to = ring.stages + stage * P::kStageBytes;
       if (threadIdx.x == 0) {
         coppice_barrier_expect(ring.full + 8 * stage, P::kWeightBytes);
-        if constexpr (P::kUp) {
-          const int at[5] = {step * 64, 0, 0, w.row_block * (P::kTileRows / 16), w.expert};
-          coppice_tensor_copy5(to, weights, ring.full + 8 * stage, at);
-        } else {
-          coppice_tensor_copy3(to, weights, ring.full + 8 * stage, step * 64, w.row_block * P::kTileRows,
-                               w.expert);
-        }
+        fetch_weights<P>(to, weights, ring.full + 8 * stage, w, step * 64);
       }
 #pragma unroll
       for (int p = 0; p < kPasses; ++p) {
