@@ -517,6 +517,9 @@ extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS_PER_SM)
            const char* cache) {
 #endif
   extern __shared__ __align__(1024) unsigned char shared[];
+#if defined(COMBINE_SEPARATE) && PDL && EARLY
+  coppice_launch_dependents();
+#endif
   Place at;
   at.warp = threadIdx.x / 32;
   at.lane = threadIdx.x % 32;
@@ -650,7 +653,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS_PER_SM)
     }
   }
   coppice_wait_copies<0>();
-#if defined(COMBINE_SEPARATE) && PDL
+#if defined(COMBINE_SEPARATE) && PDL && !EARLY
   coppice_launch_dependents();
 #endif
 #pragma unroll
