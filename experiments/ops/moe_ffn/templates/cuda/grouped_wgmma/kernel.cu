@@ -17,15 +17,17 @@ struct Sizes {
 // What a product knows about itself; `first` (gate and up) or not (down).
 template <bool kIsUp>
 struct Product {
-  static constexpr bool kUp = kIsUp;
-  static constexpr int kColumns = kUp ? COLUMNS_UP : COLUMNS_DOWN;       // most tokens of a tile
-  static constexpr int kRowTiles = kUp ? ROW_TILES_UP : ROW_TILES_DOWN;  // of 64, a warpgroup
-  static constexpr int kSplits = kUp ? 1 : SPLIT_K;
-  static constexpr int kTileRows = 128 * kRowTiles;
-  static constexpr int kWeightBytes = kTileRows * 128;
-  static constexpr int kStageBytes = kWeightBytes + kColumns * 128;
-  static constexpr int kFitting = kRingBytes / (kStageBytes + 16);
-  static constexpr int kStages = kFitting < STAGES ? kFitting : STAGES;
+  enum : int {  // enumerators, not constants: those of the value 0 would become device variables
+    kUp = kIsUp,
+    kColumns = kIsUp ? COLUMNS_UP : COLUMNS_DOWN,       // most tokens of a tile
+    kRowTiles = kIsUp ? ROW_TILES_UP : ROW_TILES_DOWN,  // of 64, a warpgroup
+    kSplits = kIsUp ? 1 : SPLIT_K,
+    kTileRows = 128 * kRowTiles,
+    kWeightBytes = kTileRows * 128,
+    kStageBytes = kWeightBytes + kColumns * 128,
+    kFitting = kRingBytes / (kStageBytes + 16),
+    kStages = kFitting < STAGES ? kFitting : STAGES
+  };
   static __device__ __forceinline__ int depth(const Sizes& s) { return kUp ? s.hidden : s.inter; }
   static __device__ __forceinline__ int row_blocks(const Sizes& s) {
     return ((kUp ? 2 * s.inter : s.hidden) + kTileRows - 1) / kTileRows;
@@ -142,7 +144,7 @@ template <class P>
 static __device__ __forceinline__ void fetch_weights(coppice_u32 to, const coppice_tensor_map& weights,
                                                      coppice_u32 full, const Work& w, int depth) {
   const int row = w.row_block * P::kTileRows;
-  if constexpr (P::kUp) {
+  if constexpr (P::kUp == 1) {
     const int at[5] = {depth, 0, 0, row / 16, w.expert};
 #if EVICT_FIRST
     coppice_tensor_copy5(to, weights, full, at, coppice_evict_first());
@@ -340,7 +342,7 @@ static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, co
 #pragma unroll
   for (int m = 0; m < P::kRowTiles; ++m) {
     const int slab = (group * P::kRowTiles + m) * 4 + warp;
-    if constexpr (P::kUp) {
+    if constexpr (P::kUp == 1) {
       store_inner<P, kWidth>(acc[m], done, slab, sizes, static_cast<coppice_bf16*>(result), lane);
     } else {
       store_parts<P, kWidth>(acc[m], done, slab, sizes, result, sorted, lane);
