@@ -103,8 +103,9 @@ class CudaLane {
   // The opponent: verified like a candidate, then kept in a process of its own.
   Result<LaneResult> freeze(const LaneJob& baseline);
   // The same for a library behind Python; the lane fills in device and workloads. Only the outputs
-  // that it names are judged, on the timed sets, with kOpponentSlack times the tolerance (its square
-  // for single elements): an opponent that is a little less exact is still one. ErrorCode::missing: not to be had here.
+  // that it names are judged, on the timed sets, with kOpponentSlack times the tolerance (its
+  // square for single elements): an opponent that is a little less exact is still one.
+  // ErrorCode::missing: not to be had here.
   Result<LaneResult> freeze_opponent(OpponentSetup setup, const PrecisionClass* precision);
   const Json& opponent_details() const { return opponent_details_; }
   Result<LaneResult> evaluate(const LaneJob& job);
