@@ -86,7 +86,8 @@ void compile_one(const Case& at, const TemplateSpace& space, const Genome& genom
       *candidate, {*at.op, *at.suite, at.target, no_scalars, {at.suite->workloads.front().name}});
   const bool is_default = genome == space.space.canonical(space.space.default_genome());
   if (prepared.refused) {  // a hard rule of the target that the restrictions leave to it
-    CHECK(prepared.refused->failure == FailureClass::plan_invalid);
+    CHECK((prepared.refused->failure == FailureClass::plan_invalid ||
+           prepared.refused->failure == FailureClass::not_claimed));
     INFO(prepared.refused->message);
     CHECK(!is_default);
     return;
