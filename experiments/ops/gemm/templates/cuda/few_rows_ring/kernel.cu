@@ -5,7 +5,7 @@
 // cluster copies each once), and may walk over tiles.
 // An inner product may visit its dimension in any order: a thread's 16 bytes, 8 neighbours, stand for
 // the elements that the instruction wants from it, in both operands alike.
-#include "coppice_hopper.cuh"
+#include "few_rows.cuh"
 
 constexpr int kColumns = 8 * COLUMN_TILES;
 #ifdef LOAD_BOX
@@ -69,10 +69,6 @@ static __device__ __forceinline__ int resident_bytes(int k) {
 #else
   return kColumns * (k * 2 + 64);
 #endif
-}
-
-static __device__ __forceinline__ coppice_u32 word(const uint4& v, int i) {
-  return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
 
 #ifdef LOAD_BOX
@@ -245,13 +241,6 @@ static __device__ __forceinline__ void spill(const float (&acc)[kRowTiles][COLUM
   }
 }
 
-static __device__ __forceinline__ void store_pair(char* out, long long column, int row, int n, float low,
-                                                  float high) {
-  if (row < n) {
-    *reinterpret_cast<coppice_u32*>(out + (column * n + row) * 2) = coppice_pack(low, high);
-  }
-}
-
 // The block's sums over its slices: to the result, to the workspace, or in place for the cluster.
 static __device__ __forceinline__ void finish(const Problem& p, float* sums, char* out,
                                               [[maybe_unused]] float* partial, int row) {
@@ -268,7 +257,7 @@ static __device__ __forceinline__ void finish(const Problem& p, float* sums, cha
     }
     if (column < p.columns) {
 #if SPLIT == 1
-      store_pair(out, p.first_column + column, row + 2 * pair, p.n, sum.x, sum.y);
+      store_pair(out, p.first_column + column, row + 2 * pair, p.n, sum);
 #elif defined(REDUCE_CLUSTER)
       *reinterpret_cast<float2*>(place) = sum;
 #else
@@ -375,7 +364,7 @@ static __device__ __forceinline__ void add_cluster(const Problem& p, const float
         sum.x += one.x;
         sum.y += one.y;
       }
-      store_pair(out, p.first_column + column, row + 2 * pair, p.n, sum.x, sum.y);
+      store_pair(out, p.first_column + column, row + 2 * pair, p.n, sum);
     }
   }
 }
@@ -479,15 +468,5 @@ extern "C" __global__ void __launch_bounds__(128)
 #if PDL
   coppice_wait_for_previous();
 #endif
-  const long long i = blockIdx.x * 128ll + threadIdx.x;
-  if (i < pairs) {
-    float2 sum = make_float2(0.0f, 0.0f);
-#pragma unroll
-    for (int s = 0; s < SPLIT; ++s) {
-      const float2 one = __ldcg(reinterpret_cast<const float2*>(partial) + s * pairs + i);
-      sum.x += one.x;
-      sum.y += one.y;
-    }
-    reinterpret_cast<coppice_u32*>(out)[i] = coppice_pack(sum.x, sum.y);
-  }
+  add_splits<SPLIT>(partial, out, pairs);
 }

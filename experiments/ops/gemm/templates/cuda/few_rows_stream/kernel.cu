@@ -5,7 +5,7 @@
 // activations of the block's part wait in shared memory.
 // An inner product may visit its dimension in any order: a lane's 8 neighbours stand for the elements
 // that the instruction wants from it, in both operands alike.
-#include "coppice_hopper.cuh"
+#include "few_rows.cuh"
 
 constexpr int kColumns = 8 * COLUMN_TILES;
 constexpr int kTile = 16 * ROW_TILES;
@@ -23,10 +23,6 @@ struct Problem {
 };
 
 using Step = uint4[ROW_TILES][4];  // the lane's pieces: low rows, first and second half; high rows
-
-static __device__ __forceinline__ coppice_u32 word(const uint4& v, int i) {
-  return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
-}
 
 static __device__ __forceinline__ void fetch(uint4& v, const char* from, [[maybe_unused]] coppice_u64 policy) {
 #if defined(READ_EVICT_FIRST)
@@ -105,12 +101,6 @@ static __device__ __forceinline__ void spill(const float (&acc)[ROW_TILES][COLUM
         sums[(warp * kColumns + column) * kSumPitch + row] = acc[r][c][i];
       }
     }
-  }
-}
-
-static __device__ __forceinline__ void store_pair(char* out, long long column, int row, int n, float2 sum) {
-  if (row < n) {
-    *reinterpret_cast<coppice_u32*>(out + (column * n + row) * 2) = coppice_pack(sum.x, sum.y);
   }
 }
 
@@ -249,15 +239,5 @@ extern "C" __global__ void __launch_bounds__(128)
 #if PDL
   coppice_wait_for_previous();
 #endif
-  const long long i = blockIdx.x * 128ll + threadIdx.x;
-  if (i < pairs) {
-    float2 sum = make_float2(0.0f, 0.0f);
-#pragma unroll
-    for (int s = 0; s < SPLIT; ++s) {
-      const float2 one = __ldcg(reinterpret_cast<const float2*>(partial) + s * pairs + i);
-      sum.x += one.x;
-      sum.y += one.y;
-    }
-    reinterpret_cast<coppice_u32*>(out)[i] = coppice_pack(sum.x, sum.y);
-  }
+  add_splits<SPLIT>(partial, out, pairs);
 }
