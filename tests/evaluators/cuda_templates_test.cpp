@@ -10,6 +10,7 @@
 #include "tests/support/catch.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -22,7 +23,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kGenomes = 12;
+// Beside the default: a few, or as many as COPPICE_GENOMES says.
+std::size_t genomes_wanted() {
+  const char* wanted = std::getenv("COPPICE_GENOMES");
+  return wanted != nullptr ? std::strtoul(wanted, nullptr, 10) : 3;
+}
+
 constexpr int kTries = 200000;  // where restrictions leave few combinations
 
 // The H200's table as another architecture would have it: its features, and no clusters below
@@ -53,7 +59,7 @@ Target table_for(const std::string& architecture) {
 std::vector<Genome> some_genomes(const AxisSpace& space, std::uint64_t seed) {
   std::vector<Genome> out = {space.canonical(space.default_genome())};
   Rng rng = stream(seed, "cuda_templates_test", 0);
-  for (int i = 0; i < kTries && out.size() <= kGenomes; ++i) {
+  for (int i = 0; i < kTries && out.size() <= genomes_wanted(); ++i) {
     Genome genome;
     for (const Axis& axis : space.axes()) {
       genome.levels.push_back(static_cast<std::uint16_t>(rng.below(axis.levels.size())));
