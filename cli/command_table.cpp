@@ -12,6 +12,7 @@ const std::vector<Command>& commands() {
                                 show_command(),
                                 tree_command(),
                                 frontier_command(),
+                                memory_command(),
                                 prompt_command(),
                                 best_command(),
                                 diff_command(),

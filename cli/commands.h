@@ -12,6 +12,7 @@ Command list_command();
 Command show_command();
 Command tree_command();
 Command frontier_command();
+Command memory_command();
 Command prompt_command();
 Command best_command();
 Command diff_command();

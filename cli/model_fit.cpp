@@ -1,77 +1,136 @@
 // Compares predictions with what was measured afterwards.
-#include "cli/report_data.h"
+#include "cli/model_fit.h"
+
+#include "cli/words.h"
+#include "planner/warm_trust.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <map>
 
 namespace coppice::cli {
 namespace {
 
-std::vector<double> ranks(const std::vector<double>& values) {
-  std::vector<std::size_t> order(values.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return values[a] < values[b];
-  });
-  std::vector<double> out(values.size());
-  for (std::size_t i = 0; i < order.size();) {
-    std::size_t j = i;
-    while (j < order.size() && values[order[j]] == values[order[i]]) {
-      ++j;
-    }
-    for (std::size_t k = i; k < j; ++k) {
-      out[order[k]] = 0.5 * static_cast<double>(i + j - 1);
-    }
-    i = j;
-  }
-  return out;
-}
-
-double correlation(const std::vector<double>& a, const std::vector<double>& b) {
-  const double n = static_cast<double>(a.size());
-  const double mean_a = std::accumulate(a.begin(), a.end(), 0.0) / n;
-  const double mean_b = std::accumulate(b.begin(), b.end(), 0.0) / n;
-  double ab = 0.0;
-  double aa = 0.0;
-  double bb = 0.0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    ab += (a[i] - mean_a) * (b[i] - mean_b);
-    aa += (a[i] - mean_a) * (a[i] - mean_a);
-    bb += (b[i] - mean_b) * (b[i] - mean_b);
-  }
-  return aa > 0.0 && bb > 0.0 ? ab / std::sqrt(aa * bb) : 0.0;
-}
+// Halves of the central intervals of a normal distribution.
+constexpr double kHalf50 = 0.6744897501960817;
+constexpr double kHalf80 = 1.2815515655446004;
+constexpr double kHalf95 = 1.959963984540054;
 
 }  // namespace
 
+void Coverage::take(double log_cost, const Prediction& prediction) {
+  const double distance = std::fabs(log_cost - prediction.log_cost) / prediction.spread;
+  ++predictions;
+  within_50 += distance <= kHalf50 ? 1 : 0;
+  within_80 += distance <= kHalf80 ? 1 : 0;
+  within_95 += distance <= kHalf95 ? 1 : 0;
+}
+
+double Coverage::share(std::int64_t within) const {
+  return predictions > 0 ? static_cast<double>(within) / static_cast<double>(predictions) : 0.0;
+}
+
 ModelFit model_fit(const archive::RunFold& fold) {
-  std::vector<double> predicted;
-  std::vector<double> measured;
-  double inside_50 = 0.0;
-  double inside_95 = 0.0;
+  ModelFit fit;
+  std::vector<double> predicted, measured;
+  std::map<std::string, MutatorFit> mutators;
+  std::map<std::string, double, std::less<>> best;
+  std::int64_t answered = 0;
   for (const archive::Attempt& attempt : fold.attempts()) {
+    if (attempt.proposal.fidelity != Fidelity::search || !attempt.evidence) {
+      continue;
+    }
+    ++answered;
     const auto& prediction = attempt.proposal.prediction;
-    if (attempt.proposal.fidelity != Fidelity::search || !attempt.log_cost() || !prediction ||
-        !(prediction->spread > 0.0)) {
+    const std::optional<double> cost = attempt.log_cost();
+    MutatorFit& mutator = mutators[attempt.proposal.mutator];
+    ++mutator.attempts;
+    mutator.valid += cost ? 1 : 0;
+    mutator.promised += prediction ? prediction->gain : 0.0;
+    if (cost) {
+      const auto [known, first] = best.try_emplace(attempt.evidence->precision, *cost);
+      if (!first && *cost < known->second) {
+        mutator.gained += known->second - *cost;
+        known->second = *cost;
+      }
+    }
+    if (!cost || !prediction || !(prediction->spread > 0.0)) {
       continue;
     }
     predicted.push_back(prediction->log_cost);
-    measured.push_back(*attempt.log_cost());
-    const double distance =
-        std::fabs(*attempt.log_cost() - prediction->log_cost) / prediction->spread;
-    inside_50 += distance <= 0.6744897501960817 ? 1.0 : 0.0;
-    inside_95 += distance <= 1.959963984540054 ? 1.0 : 0.0;
+    measured.push_back(*cost);
+    fit.all.take(*cost, *prediction);
+    if (answered > kSettled) {
+      fit.late.take(*cost, *prediction);
+    }
   }
-  ModelFit fit;
-  fit.predictions = predicted.size();
   if (predicted.size() >= 2) {
-    const double n = static_cast<double>(predicted.size());
-    fit.rank_correlation = correlation(ranks(predicted), ranks(measured));
-    fit.inside_50 = inside_50 / n;
-    fit.inside_95 = inside_95 / n;
+    fit.rank_correlation = planner::rank_correlation(predicted, measured);
   }
+  for (auto& [name, mutator] : mutators) {
+    mutator.name = name;
+    fit.mutators.push_back(mutator);
+  }
+  std::stable_sort(fit.mutators.begin(), fit.mutators.end(), [](const auto& a, const auto& b) {
+    return a.gained > b.gained;
+  });
   return fit;
+}
+
+Json to_json(const Coverage& coverage) {
+  return Json::object()
+      .set("predictions", coverage.predictions)
+      .set("inside_50", coverage.share(coverage.within_50))
+      .set("inside_80", coverage.share(coverage.within_80))
+      .set("inside_95", coverage.share(coverage.within_95));
+}
+
+Json to_json(const ModelFit& fit) {
+  return Json::object()
+      .set("rank_correlation", fit.rank_correlation)
+      .set("all", to_json(fit.all))
+      .set("after_50", to_json(fit.late))
+      .set("mutators", Json::array_of(fit.mutators, [](const MutatorFit& one) {
+             return Json::object()
+                 .set("name", one.name)
+                 .set("attempts", one.attempts)
+                 .set("valid", one.valid)
+                 .set("promised", one.promised)
+                 .set("gained", one.gained);
+           }));
+}
+
+std::string text_of(const ModelFit& fit) {
+  const auto row = [](const char* name, const Coverage& coverage) {
+    const auto percent = [&](std::int64_t within) {
+      return coverage.predictions > 0 ? fmt::format("{:.0f} %", 100.0 * coverage.share(within))
+                                      : std::string("-");
+    };
+    return std::vector<std::string>{name,
+                                    std::to_string(coverage.predictions),
+                                    percent(coverage.within_50),
+                                    percent(coverage.within_80),
+                                    percent(coverage.within_95)};
+  };
+  Table coverage({"results inside the predicted interval", "predictions", "50 %", "80 %", "95 %"});
+  coverage.add(row("all", fit.all));
+  coverage.add(row("after 50 attempts", fit.late));
+  Table mutators({"mutator", "attempts", "valid", "promised", "gained"});
+  for (const MutatorFit& one : fit.mutators) {
+    mutators.add({one.name,
+                  std::to_string(one.attempts),
+                  std::to_string(one.valid),
+                  fmt::format("{:.3f}", one.promised),
+                  fmt::format("{:.3f}", one.gained)});
+  }
+  return coverage.text() +
+         fmt::format("rank correlation of predictions with results: {:.2f}\n",
+                     fit.rank_correlation) +
+         mutators.text() +
+         "promised: summed expected improvements, as logged before each measurement; gained: what "
+         "the best improved by (log cost)\n";
 }
 
 }  // namespace coppice::cli

@@ -1,6 +1,7 @@
 // Collects what the report page draws.
 #include "cli/report_data.h"
 
+#include "cli/model_fit.h"
 #include "cli/text_diff.h"
 
 #include <cmath>
@@ -246,9 +247,11 @@ Result<Json> source_of(const RunReader& run) {
 Json model_of(const archive::RunFold& fold) {
   const ModelFit fit = model_fit(fold);
   Json out = Json::object();
-  out.set("predictions", static_cast<std::int64_t>(fit.predictions));
+  out.set("predictions", fit.all.predictions);
   out.set("rank_correlation", fit.rank_correlation);
-  out.set("inside_50", fit.inside_50).set("inside_95", fit.inside_95);
+  out.set("inside_50", fit.all.share(fit.all.within_50));
+  out.set("inside_80", fit.all.share(fit.all.within_80));
+  out.set("inside_95", fit.all.share(fit.all.within_95));
   return out;
 }
 

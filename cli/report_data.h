@@ -17,12 +17,4 @@ Result<Json> report_data(const RunReader& run,
                          const std::vector<Against>& against,
                          const std::vector<RunReader>& compared);
 
-// How good the predictions were that stood in the log before their measurements.
-struct ModelFit {
-  std::size_t predictions = 0;
-  double rank_correlation = 0.0;  // Spearman's, ties at their mean rank
-  double inside_50 = 0.0, inside_95 = 0.0;
-};
-ModelFit model_fit(const archive::RunFold& fold);
-
 }  // namespace coppice::cli

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <set>
 
 namespace coppice::cli {
 
@@ -44,43 +45,111 @@ Evidence recorded_evidence(const Proposed& proposed, const evaluators::RecordedO
   return out;
 }
 
-// The program's own engine. Points that it asks for twice are free; a series of them that brings
-// nothing new ends the search.
+// The program's own engine with some attempts in flight; a virtual clock lets them arrive by what
+// they cost when they were recorded. Points that it asks for twice are free; a series of them that
+// brings nothing new ends the search.
+class EnginePlay {
+ public:
+  EnginePlay(SimulatedWorld& world, SimulatedSearch& search, search::Engine engine, int lanes)
+      : world_(world), search_(search), engine_(std::move(engine)) {
+    for (int lane = 0; lane < lanes; ++lane) {
+      free_.push_back(lane);
+    }
+  }
+
+  void run() {
+    constexpr int kMostRepeats = 1000;
+    bool more = true;
+    while (!world_.done() && repeats_ < kMostRepeats) {
+      while (more && !free_.empty()) {
+        more = begin();
+      }
+      if (flying_.empty()) {
+        return;
+      }
+      land();
+      more = true;
+    }
+  }
+
+ private:
+  struct Flight {
+    double ends = 0.0;
+    std::uint64_t order = 0;
+    Proposed proposed;
+    bool operator<(const Flight& other) const {
+      return ends != other.ends ? ends < other.ends : order < other.order;
+    }
+  };
+
+  // Asks for work; false when there is none before something arrives.
+  bool begin() {
+    const int lane = free_.front();
+    const std::vector<Event> out = engine_.handle(WorkRequested{lane});
+    const Proposed* proposed = out.empty() ? nullptr : std::get_if<Proposed>(&out.back());
+    if (proposed == nullptr) {
+      return false;
+    }
+    free_.erase(free_.begin());
+    const evaluators::RecordedOutcome* outcome = world_.outcome(proposed->spec.genome);
+    const double seconds =
+        outcome != nullptr ? outcome->compile_seconds + outcome->run_seconds : 0.0;
+    flying_.insert({now_ + seconds, ++begun_, *proposed});
+    return true;
+  }
+
+  void land() {
+    const Flight flight = *flying_.begin();
+    flying_.erase(flying_.begin());
+    now_ = flight.ends;
+    const Genome& genome = flight.proposed.spec.genome;
+    repeats_ = world_.known(genome) ? repeats_ + 1 : 0;
+    world_.evaluate(genome);
+    const auto& prediction = flight.proposed.prediction;
+    const evaluators::RecordedOutcome* outcome = world_.outcome(genome);
+    if (prediction && prediction->spread > 0.0 && outcome != nullptr && outcome->valid &&
+        static_cast<std::int64_t>(world_.best().size()) > kSettled) {
+      search_.coverage.take(pinned::log(outcome->milliseconds), *prediction);
+    }
+    engine_.handle(Evaluated{recorded_evidence(flight.proposed, outcome)});
+    free_.push_back(flight.proposed.lane);
+    std::sort(free_.begin(), free_.end());
+  }
+
+  SimulatedWorld& world_;
+  SimulatedSearch& search_;
+  search::Engine engine_;
+  std::vector<int> free_;
+  std::set<Flight> flying_;
+  double now_ = 0.0;
+  std::uint64_t begun_ = 0;
+  int repeats_ = 0;
+};
+
 Result<void> play_engine(SimulatedWorld& world,
+                         SimulatedSearch& search,
                          const TemplateSpace& space,
-                         search::Strategy strategy,
-                         const std::vector<Json>& warm,
-                         std::uint64_t seed) {
-  constexpr int kMostRepeats = 1000;
+                         const SimulationOptions& options) {
   search::EngineSetup setup;
-  setup.seed = seed;
+  setup.seed = search.seed;
   setup.templates = {space};
-  setup.options.strategy = strategy;
+  COPPICE_TRY(setup.options.strategy, search::strategy(options.strategy));
   setup.options.budget.attempts = 1'000'000'000;
   setup.options.finalists = 0;
   setup.options.promote = false;
-  setup.warm = warm;
+  setup.options.lanes = options.lanes;
+  setup.warm = options.warm;
   InlineExecutor executor;
   COPPICE_TRY(search::Engine engine, search::Engine::create(std::move(setup), executor));
-  int repeats = 0;
-  while (!world.done() && repeats < kMostRepeats) {
-    const std::vector<Event> out = engine.handle(WorkRequested{0});
-    const Proposed* proposed = out.empty() ? nullptr : std::get_if<Proposed>(&out.back());
-    if (proposed == nullptr) {
-      break;
-    }
-    const Genome genome = proposed->spec.genome;
-    repeats = world.known(genome) ? repeats + 1 : 0;
-    world.evaluate(genome);
-    engine.handle(Evaluated{recorded_evidence(*proposed, world.outcome(genome))});
-  }
+  EnginePlay(world, search, std::move(engine), options.lanes).run();
   return {};
 }
 
 Result<void> play(SimulatedWorld& world,
+                  SimulatedSearch& search,
                   const TemplateSpace& space,
-                  const SimulationOptions& options,
-                  std::uint64_t seed) {
+                  const SimulationOptions& options) {
+  const std::uint64_t seed = search.seed;
   const std::string& strategy = options.strategy;
   if (strategy == "genetic") {
     play_genetic(world, seed);
@@ -103,8 +172,7 @@ Result<void> play(SimulatedWorld& world,
     play_log_order(world, space, std::move(logs));
     return {};
   }
-  COPPICE_TRY(const search::Strategy named, search::strategy(strategy));
-  return play_engine(world, space, named, options.warm, seed);
+  return play_engine(world, search, space, options);
 }
 
 double ms_per_evaluation(const SimulatedSearch& search) {
@@ -174,6 +242,14 @@ Result<Simulation> simulate(const evaluators::RecordedTable& table,
                              fmt::join(names, ", "),
                              options.strategy)};
   }
+  const bool engine = options.strategy == "coppice" || options.strategy == "random" ||
+                      options.strategy == "hillclimb";
+  if (options.lanes > 1 && !engine) {
+    return Error{ErrorCode::usage,
+                 "--lanes: only the engine's own strategies (coppice, random, hillclimb) have "
+                 "attempts in flight, found --strategy " +
+                     options.strategy};
+  }
   if (!options.warm.empty() && options.strategy != "coppice" && !order) {
     return Error{ErrorCode::usage,
                  "--warm: only strategies coppice and log_order can start from logs, found "
@@ -193,6 +269,7 @@ Result<Simulation> simulate(const evaluators::RecordedTable& table,
   out.configurations = table.size();
   out.valid = table.valid_count();
   out.budget = options.budget;
+  out.lanes = options.lanes;
   out.optimum = table.optimum_milliseconds();
   const auto seeds = static_cast<std::size_t>(options.seeds);
   out.searches.resize(seeds);
@@ -202,7 +279,7 @@ Result<Simulation> simulate(const evaluators::RecordedTable& table,
     search.seed = stream(options.seed, "simulate", i).next();
     SimulatedWorld world(table, options.budget);
     const double begun = thread_seconds();
-    ends[i] = play(world, table.space(), options, search.seed);
+    ends[i] = play(world, search, table.space(), options);
     search.planner_seconds = thread_seconds() - begun;
     search.best = world.best();
   });
@@ -257,6 +334,10 @@ SimulationSummary summarise(const Simulation& simulation) {
     to_1.push_back(evaluations_to(simulation, search, 0.01));
     out.within_5pct_at_200 += to_5.back() && *to_5.back() <= 200 ? 1.0 / seeds : 0.0;
     out.planner_ms_per_evaluation += ms_per_evaluation(search) / seeds;
+    out.coverage.predictions += search.coverage.predictions;
+    out.coverage.within_50 += search.coverage.within_50;
+    out.coverage.within_80 += search.coverage.within_80;
+    out.coverage.within_95 += search.coverage.within_95;
   }
   out.median_to_5pct = median_of(std::move(to_5));
   out.median_to_1pct = median_of(std::move(to_1));
@@ -271,13 +352,14 @@ Json to_json(const Simulation& simulation) {
           Json::array_of(simulation.warm, [](const std::string& name) { return Json(name); }));
   out.set("seeds", simulation.searches.size()).set("configurations", simulation.configurations);
   out.set("valid", simulation.valid).set("optimum", simulation.optimum);
-  out.set("budget", simulation.budget);
+  out.set("budget", simulation.budget).set("lanes", simulation.lanes);
   out.set("fraction", by_mark([&](std::size_t i) { return sum.fraction[i]; }));
   out.set("worst", by_mark([&](std::size_t i) { return sum.worst[i]; }));
   out.set("median_to_5pct", optional_json(sum.median_to_5pct));
   out.set("median_to_1pct", optional_json(sum.median_to_1pct));
   out.set("within_5pct_at_200", sum.within_5pct_at_200);
   out.set("planner_ms_per_evaluation", sum.planner_ms_per_evaluation);
+  out.set("coverage_after_50", to_json(sum.coverage));
   out.set("per_seed", Json::array_of(simulation.searches, [&](const SimulatedSearch& search) {
             return search_json(simulation, search);
           }));

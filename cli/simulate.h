@@ -1,6 +1,7 @@
 // simulate: plays a search strategy on a recorded table, where evaluating a point is a look-up.
 #pragma once
 
+#include "cli/model_fit.h"
 #include "core/executor.h"
 #include "core/json.h"
 #include "evaluators/recorded_table.h"
@@ -25,6 +26,7 @@ struct SimulationOptions {
   std::int64_t budget = 400;  // unique evaluations; failures count
   int seeds = 25;
   std::uint64_t seed = 0;  // seed i of the series is the i-th number of a stream at this address
+  int lanes = 1;           // attempts in flight; of the engine's own strategies
   std::vector<Json> warm;  // a planner::WarmSource each; for strategy coppice alone
 };
 
@@ -34,6 +36,7 @@ struct SimulatedSearch {
   std::uint64_t seed = 0;
   std::vector<double> best;
   double planner_seconds = 0.0;  // processor time besides the look-ups
+  Coverage coverage;             // of predictions after the first 50 evaluations
 };
 
 struct Simulation {
@@ -41,6 +44,7 @@ struct Simulation {
   std::vector<std::string> warm;  // names of the sources
   std::size_t configurations = 0, valid = 0;
   std::int64_t budget = 0;
+  int lanes = 1;
   double optimum = 0.0;  // ms
   std::vector<SimulatedSearch> searches;
 };
@@ -67,13 +71,15 @@ struct SimulationSummary {
   std::optional<double> median_to_5pct, median_to_1pct;  // absent: half never got there
   double within_5pct_at_200 = 0.0;                       // share of the seeds
   double planner_ms_per_evaluation = 0.0;
+  Coverage coverage;  // of all seeds
 };
 SimulationSummary summarise(const Simulation& simulation);
 
 // {"table", "strategy", "warm", "seeds", "configurations", "valid", "optimum", "budget", "fraction"
 // {"20":
 //  .., null beyond the budget}, "worst" {the same}, "median_to_5pct", "median_to_1pct",
-//  "within_5pct_at_200", "planner_ms_per_evaluation",
+//  "within_5pct_at_200", "planner_ms_per_evaluation", "lanes",
+//  "coverage_after_50" {"predictions", "inside_50", "inside_80", "inside_95"},
 //  "per_seed" [{"seed", "evaluations", "fraction", "to_5pct", "to_1pct",
 //  "planner_ms_per_evaluation"}]}
 Json to_json(const Simulation& simulation);

@@ -24,4 +24,13 @@ void correlate(std::span<const double> x,
                const double* block,
                double* out);
 
+// The same with the plain loops, or with the widest that the processor has: for a test that shows
+// that the bits are the same.
+enum class Lanes { plain, widest };
+void correlate_in(Lanes lanes,
+                  std::span<const double> x,
+                  std::span<const double> weight,
+                  const double* block,
+                  double* out);
+
 }  // namespace coppice::planner

@@ -2,6 +2,7 @@
 #include "planner/gp.h"
 
 #include "core/check.h"
+#include "planner/wide.h"
 
 #include <algorithm>
 #include <cmath>
@@ -16,7 +17,10 @@ std::size_t packed(std::size_t row) {
 
 // One step of forward substitution: out = (out - sum of l[j] v[j]) / l[rows], in the order of j.
 // Four rows a pass, which saves memory traffic and changes no bit.
-void substitute(std::span<const double> l, std::size_t rows, const double* solved, double* out) {
+COPPICE_LANES void substitute_lanes(const double* l,
+                                    std::size_t rows,
+                                    const double* __restrict solved,
+                                    double* __restrict out) {
   std::size_t j = 0;
   for (; j + 4 <= rows; j += 4) {
     const double* v = solved + j * kBlock;
@@ -35,6 +39,35 @@ void substitute(std::span<const double> l, std::size_t rows, const double* solve
   for (std::size_t i = 0; i < kBlock; ++i) {
     out[i] *= scale;
   }
+}
+
+COPPICE_WIDE void substitute_wide(const double* l,
+                                  std::size_t rows,
+                                  const double* solved,
+                                  double* out) {
+  substitute_lanes(l, rows, solved, out);
+}
+
+void substitute_plain(const double* l, std::size_t rows, const double* solved, double* out) {
+  substitute_lanes(l, rows, solved, out);
+}
+
+COPPICE_LANES void add_lanes(const double* __restrict v,
+                             double target,
+                             double* __restrict mean,
+                             double* __restrict explained) {
+  for (std::size_t i = 0; i < kBlock; ++i) {
+    mean[i] += v[i] * target;
+    explained[i] += v[i] * v[i];
+  }
+}
+
+COPPICE_WIDE void add_wide(const double* v, double target, double* mean, double* explained) {
+  add_lanes(v, target, mean, explained);
+}
+
+void add_plain(const double* v, double target, double* mean, double* explained) {
+  add_lanes(v, target, mean, explained);
 }
 
 }  // namespace
@@ -143,15 +176,12 @@ void GpBlock::extend(const GaussianProcess& process) {
     const std::span<const double> l = process.factor(rows_);
     double* out = solved_.data() + rows_ * kBlock;
     correlate(process.x(rows_), process.shape().weight, coordinates_.data(), out);
-    substitute(l, rows_, solved_.data(), out);
+    (wide_lanes() ? substitute_wide : substitute_plain)(l.data(), rows_, solved_.data(), out);
   }
   for (; summed_ < process.settled(); ++summed_) {
     const double* v = solved_.data() + summed_ * kBlock;
-    const double target = process.whitened(summed_);
-    for (std::size_t i = 0; i < kBlock; ++i) {
-      mean_[i] += v[i] * target;
-      explained_[i] += v[i] * v[i];
-    }
+    (wide_lanes() ? add_wide : add_plain)(
+        v, process.whitened(summed_), mean_.data(), explained_.data());
   }
 }
 

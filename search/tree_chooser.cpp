@@ -204,7 +204,7 @@ Choice TreeChooser::make_choice(NodeId node,
   }
   if (scored) {
     choice.prediction = Prediction{option.belief.mean,
-                                   option.belief.spread,
+                                   option.belief.spread * calibration_.factor(),
                                    option.belief.p_valid,
                                    option.gain,
                                    option.belief.seconds};
@@ -225,6 +225,9 @@ void TreeChooser::learn(const Attempt& attempt, const Lesson& lesson, std::vecto
                         lesson.seconds > 0.0 ? lesson.seconds : 1.0);
   if (!attempt.point) {
     return;
+  }
+  if (lesson.valid && attempt.proposed.prediction) {
+    calibration_.take(lesson.log_cost, *attempt.proposed.prediction);
   }
   planner::Observation observation;
   observation.point = *attempt.point;

@@ -2,6 +2,7 @@
 // stagnates, and edits the tree with a reason for each edit.
 #pragma once
 
+#include "search/calibration.h"
 #include "search/chooser.h"
 #include "search/scout.h"
 
@@ -90,6 +91,7 @@ class TreeChooser final : public Chooser {
   std::set<Signature> opened_;                                // structural choices that have a node
   std::set<std::vector<std::uint32_t>> focused_;              // (node, axis, level) once suggested
   std::optional<NodeId> failed_node_;                         // waits for a repair
+  Calibration calibration_;
 };
 
 }  // namespace coppice::search

@@ -1,5 +1,6 @@
 // `coppice show`: a run, or one of its candidates with all its evidence.
 #include "cli/commands.h"
+#include "cli/model_fit.h"
 #include "cli/run_answer.h"
 #include "cli/words.h"
 
@@ -122,6 +123,16 @@ std::string run_text(const RunReader& run, const std::vector<Against>& against) 
 
 Result<int> show_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
+  if (arguments.has("--model")) {
+    if (arguments.has("CANDIDATE")) {
+      return Error{ErrorCode::usage, "--model: tells of a whole run, not of a candidate"};
+    }
+    const ModelFit fit = model_fit(run.fold());
+    console.answer(arguments.has("--json")
+                       ? to_json(fit).set("schema", 1).set("run", run.name()).dump()
+                       : text_of(fit));
+    return 0;
+  }
   if (arguments.has("CANDIDATE")) {
     COPPICE_TRY(const archive::Attempt* shown, run.named(arguments.text("CANDIDATE")));
     if (arguments.has("--json")) {
@@ -147,6 +158,11 @@ Command show_command() {
   command.example = "coppice show last best";
   command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false},
                          {"CANDIDATE", "number of a candidate, or best", false}};
+  command.options = {{"--model",
+                      "",
+                      "how good the predictions were: coverage, rank correlation, gain by mutator",
+                      "",
+                      false}};
   command.body = show_body;
   return command;
 }

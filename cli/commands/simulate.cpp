@@ -21,6 +21,8 @@ Result<SimulationOptions> simulation_options(const Arguments& arguments) {
   out.budget = budget.value_or(out.budget);
   COPPICE_TRY(const auto seeds, arguments.integer("--seeds", 1, 100'000));
   out.seeds = static_cast<int>(seeds.value_or(out.seeds));
+  COPPICE_TRY(const auto lanes, arguments.integer("--lanes", 1, 1024));
+  out.lanes = static_cast<int>(lanes.value_or(out.lanes));
   COPPICE_TRY(const auto seed, arguments.unsigned_integer("--seed"));
   out.seed = seed.value_or(out.seed);
   return out;
@@ -172,6 +174,7 @@ Command simulate_command() {
        "coppice"},
       {"--budget", "N", "unique evaluations of a search; failures count", "400"},
       {"--seeds", "K", "independent searches", "25"},
+      {"--lanes", "N", "attempts in flight; they arrive by their recorded cost", "1"},
       {"--warm",
        "LOG,LOG",
        "start from these: tables as above, folders of runs; others: the other TABLEs with the same "

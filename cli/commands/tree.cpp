@@ -1,11 +1,14 @@
 // `coppice tree`: the search tree as it stood at the end.
 #include "cli/commands.h"
+#include "cli/node_story.h"
 #include "cli/run_reader.h"
 #include "cli/words.h"
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <map>
+#include <utility>
 
 namespace coppice::cli {
 namespace {
@@ -83,8 +86,41 @@ Json tree_json(const RunReader& run) {
   return out;
 }
 
+bool is_number(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+}
+
+// `tree RUN NODE`, and `tree --why NODE` for the last run: no run's name is a number.
+Result<std::pair<RunReader, std::string>> run_and_node(const Arguments& arguments) {
+  const std::string first = arguments.text("RUN");
+  if (arguments.has("NODE") || !is_number(first)) {
+    COPPICE_TRY(RunReader run, RunReader::of(arguments));
+    return std::pair(std::move(run), arguments.text("NODE"));
+  }
+  COPPICE_TRY(const ArchiveFolder folder, ArchiveFolder::of(arguments));
+  COPPICE_TRY(const std::string name, folder.find("last"));
+  COPPICE_TRY(RunReader run, RunReader::open(folder.store(), name));
+  return std::pair(std::move(run), first);
+}
+
+Result<int> tell_story(const RunReader& run, const std::string& node, bool json, Console& console) {
+  std::uint64_t id = 0;
+  const auto [end, error] = std::from_chars(node.data(), node.data() + node.size(), id);
+  if (error != std::errc() || end != node.data() + node.size()) {
+    return Error{ErrorCode::usage, "node: expected a number, found \"" + node + "\""};
+  }
+  COPPICE_TRY(const NodeStory story, node_story(run, NodeId{id}));
+  console.answer(json ? to_json(story).set("schema", 1).set("run", run.name()).dump()
+                      : text_of(story, run.against_baseline()));
+  return 0;
+}
+
 Result<int> tree_body(const Arguments& arguments, Console& console) {
-  COPPICE_TRY(const RunReader run, RunReader::of(arguments));
+  COPPICE_TRY(const auto which, run_and_node(arguments));
+  const RunReader& run = which.first;
+  if (!which.second.empty()) {
+    return tell_story(run, which.second, arguments.has("--json"), console);
+  }
   if (arguments.has("--json")) {
     console.answer(tree_json(run).dump());
     return 0;
@@ -110,7 +146,8 @@ Command tree_command() {
   command.name = "tree";
   command.summary = "the search tree of a run";
   command.example = "coppice tree last --why";
-  command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false}};
+  command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false},
+                         {"NODE", "only this node: its edits and its priority, in words", false}};
   command.options = {{"--why", "", "with the reason of each node's last change", "", false},
                      {"--all", "", "also ideas that were never tried", "", false}};
   command.body = tree_body;

@@ -223,7 +223,7 @@
     const m = data.model;
     d3.select('#model-hint').text('Each prediction was logged before its measurement (' + points.length + ' of them). Rank correlation '
       + d3.format('.2f')(m.rank_correlation) + '; ' + share(m.inside_95) + ' of results lie inside the predicted 95 % interval, '
-      + share(m.inside_50) + ' inside the 50 % one.');
+      + share(m.inside_80) + ' inside the 80 % one, ' + share(m.inside_50) + ' inside the 50 % one.');
     const rate = (logCost) => Math.exp(-logCost);
     const W = 640, H = 440, b = { l: 58, r: 14, t: 10, b: 46 };
     const values = [].concat.apply([], points.map((p) => [rate(p.log_cost), rate(p.predicted)]));

@@ -135,6 +135,71 @@ TEST_CASE("best gives the answer, its source and its plan") {
   CHECK(contains(other.err, "no valid candidate of class bf16"));
 }
 
+TEST_CASE("a node's story tells its insertion, its edits and its priority in words") {
+  const Said story = finished()({"tree", "--why", "2"});
+  CAPTURE(story.err);
+  REQUIRE(story.status == 0);
+  CHECK(contains(story.out, "node 2: all ideas > "));
+  CHECK(contains(story.out, "after 0 attempts inserted"));
+  CHECK(finished()({"tree", "last", "2"}).out == story.out);
+  const Json json = finished().json({"tree", "last", "2"});
+  const auto changes = *json.reader("t").at("changes")->items();
+  REQUIRE(!changes.empty());
+  CHECK(*changes.front().at("what")->text() == "inserted");
+  CHECK(!changes.front().at("reason")->text()->empty());
+  const Said none = finished()({"tree", "last", "9999"});
+  CHECK(none.status == 3);
+  CHECK(contains(none.err, "has no node 9999"));
+  CHECK(finished()({"tree", "last", "two"}).status == 2);
+}
+
+TEST_CASE("show --model compares predictions with results, over all and after 50") {
+  const Said text = finished()({"show", "last", "--model"});
+  REQUIRE(text.status == 0);
+  CHECK(contains(text.out, "80 %"));
+  CHECK(contains(text.out, "rank correlation"));
+  const Json json = finished().json({"show", "last", "--model"});
+  const JsonReader root = json.reader("m");
+  const std::int64_t predictions = *root.at("all")->at("predictions")->integer();
+  CHECK(predictions > 0);
+  CHECK(*root.at("all")->at("inside_95")->real() >= *root.at("all")->at("inside_80")->real());
+  CHECK(*root.at("after_50")->at("predictions")->integer() < predictions);
+  double gained = 0.0;
+  for (const JsonReader& one : *root.at("mutators")->items()) {
+    gained += *one.at("gained")->real();
+  }
+  CHECK(gained > 0.0);
+  CHECK(finished()({"show", "last", "best", "--model"}).status == 2);
+}
+
+TEST_CASE(
+    "the archive's memory and its whole frontier count each run once, and point at attempts") {
+  const Json memory = finished().json({"memory"});
+  const auto groups = *memory.reader("m").at("memory")->items();
+  REQUIRE(groups.size() == 1);
+  CHECK(*groups[0].at("family")->text() == "norm");
+  const std::size_t runs = groups[0].at("runs")->items()->size();
+  CHECK(runs >= 1);
+  bool winner = false;
+  for (const JsonReader& fact : *groups[0].at("facts")->items()) {
+    winner = winner || *fact.at("kind")->text() == "winner";
+    CHECK(!fact.at("shown_by")->items()->empty());
+    CHECK(!fact.at("maturity")->text()->empty());
+  }
+  CHECK(winner);
+  const Json all = finished().json({"frontier", "--all"});
+  const Json one = finished().json({"frontier", "last"});
+  const auto levels = *all.reader("f").at("frontiers")->items()->front().at("levels")->items();
+  CHECK(levels.size() == one.reader("f").at("levels")->items()->size());
+  std::int64_t tried = 0;
+  for (const JsonReader& level : levels) {
+    tried += *level.at("attempts")->integer() > 0 ? 1 : 0;
+    CHECK((*level.at("state")->text() == "untried") == (*level.at("attempts")->integer() == 0));
+  }
+  CHECK(tried > 5);
+  CHECK(finished()({"frontier", "last", "--all"}).status == 2);
+}
+
 TEST_CASE("tree and frontier show what was tried") {
   const Said tree = finished()({"tree", "last", "--why"});
   CHECK(tree.status == 0);

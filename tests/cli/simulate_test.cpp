@@ -230,3 +230,31 @@ TEST_CASE(
   CHECK(unknown.status == 2);
   CHECK(contains(unknown.err, "sibling, cousin, mirror"));
 }
+
+TEST_CASE(
+    "with attempts in flight the whole budget is spent, and later knowledge costs something") {
+  tests::TemporaryFolder folder;
+  const std::string path = folder / "valley.json";
+  std::ofstream(path) << valley_text();
+  const auto run = [&](const char* lanes) {
+    const tests::Said said = tests::say(
+        {"simulate", path, "--seeds", "3", "--budget", "60", "--lanes", lanes, "--json"});
+    CAPTURE(said.err);
+    REQUIRE(said.status == 0);
+    return Json::parse(said.out, "out").value();
+  };
+  const Json one = run("1");
+  const Json many = run("8");
+  CHECK(one.dump() != many.dump());
+  for (const Json* json : {&one, &many}) {
+    const JsonReader table = json->reader("out").at("tables")->items()->front();
+    for (const JsonReader& seed : *table.at("per_seed")->items()) {
+      CHECK(*seed.at("evaluations")->integer() == 60);
+    }
+    CHECK(*table.at("fraction")->at("50")->real() > 0.8);
+    CHECK(*table.at("coverage_after_50")->at("predictions")->integer() > 0);
+  }
+  const tests::Said refused =
+      tests::say({"simulate", path, "--strategy", "genetic", "--lanes", "4"});
+  CHECK(refused.status == 2);
+}

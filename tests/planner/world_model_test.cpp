@@ -4,6 +4,7 @@
 
 #include "core/random.h"
 #include "core/space_walk.h"
+#include "planner/correlation.h"
 #include "tests/support/autotune_spaces.h"
 #include "tests/support/catch.h"
 
@@ -326,4 +327,29 @@ TEST_CASE("thousands of observations keep the model's size bounded", "[slow]") {
   const Json explained = model.explain();
   CHECK(*explained.reader("m").integer_or("rows", 0) <= 128 + 128 / 4);
   CHECK(model.observations() == 3000);
+}
+
+TEST_CASE("wide vector units give the same bits as plain loops") {
+  Rng rng = stream(7, "test", 0);
+  constexpr std::size_t kWidth = 13;
+  std::vector<double> x, weight, block;
+  for (std::size_t d = 0; d < kWidth; ++d) {
+    x.push_back(rng.uniform());
+    weight.push_back(20.0 * rng.uniform());
+  }
+  for (std::size_t i = 0; i < kWidth * kBlock; ++i) {
+    block.push_back(rng.uniform());
+  }
+  double plain[kBlock], wide[kBlock];
+  correlate_in(Lanes::plain, x, weight, block.data(), plain);
+  correlate_in(Lanes::widest, x, weight, block.data(), wide);
+  for (std::size_t i = 0; i < kBlock; ++i) {
+    CHECK(std::bit_cast<std::uint64_t>(plain[i]) == std::bit_cast<std::uint64_t>(wide[i]));
+    double r2 = 0.0;
+    for (std::size_t d = 0; d < kWidth; ++d) {
+      const double difference = x[d] - block[d * kBlock + i];
+      r2 += weight[d] * difference * difference;
+    }
+    CHECK(std::bit_cast<std::uint64_t>(plain[i]) == std::bit_cast<std::uint64_t>(matern52(r2)));
+  }
 }

@@ -393,3 +393,24 @@ TEST_CASE("warm-start data that can't be read is refused at the start") {
   REQUIRE(!engine.ok());
   CHECK(engine.error().message.find("warm-start data 1") != std::string::npos);
 }
+
+TEST_CASE("each switch that can be turned off decides something") {
+  search::EngineSetup setup = setup_for(two_templates(), 90);
+  setup.warm = {log_elsewhere(1.0)};
+  InlineExecutor executor;
+  Play whole(setup, rough, executor);
+  whole.run();
+  bool search::SearchOptions::*const switches[] = {&search::SearchOptions::world_model,
+                                                   &search::SearchOptions::frontier,
+                                                   &search::SearchOptions::evolution,
+                                                   &search::SearchOptions::tree,
+                                                   &search::SearchOptions::warm};
+  for (std::size_t i = 0; i < std::size(switches); ++i) {
+    CAPTURE(i);
+    search::EngineSetup without = setup;
+    without.options.*switches[i] = false;
+    Play play(without, rough, executor);
+    play.run();
+    CHECK(play.transcript.decisions != whole.transcript.decisions);
+  }
+}
