@@ -24,5 +24,6 @@ std::vector<Command> archive_commands();  // archive pack, unpack, verify, git
 Command check_command();
 Command doctor_command();
 Command simulate_command();
+Command table_command();
 
 }  // namespace coppice::cli

@@ -27,6 +27,7 @@ struct RecordedRows {
 
 Result<RecordedRows> read_kernel_tuner(const JsonReader& root);
 Result<RecordedRows> read_t4(const JsonReader& root);
+Result<RecordedRows> read_ktt(const JsonReader& root);
 
 // Parses what Python wrote: NaN and Infinity become null, and a document that was cut off after or
 // inside a cache entry is closed after its last whole entry (`torn` says so).

@@ -64,13 +64,16 @@ Result<RecordedTable> RecordedTable::parse(std::string_view text, std::string_vi
   COPPICE_TRY(const Json json, detail::parse_python_json(std::string(text), name, torn));
   const JsonReader root = json.reader(name);
   const bool cache = root.find("cache").has_value();
-  if (!cache && !root.find("results")) {
+  const bool ktt = root.find("Results").has_value();
+  if (!cache && !ktt && !root.find("results")) {
     return root.complain(
-        "expected a Kernel Tuner cache file (\"cache\") or T4 results (\"results\"), found "
-        "neither");
+        "expected a Kernel Tuner cache file (\"cache\"), T4 results (\"results\") or KTT output "
+        "(\"Results\"), found none of them");
   }
   COPPICE_TRY(const RecordedRows rows,
-              cache ? detail::read_kernel_tuner(root) : detail::read_t4(root));
+              cache ? detail::read_kernel_tuner(root)
+              : ktt ? detail::read_ktt(root)
+                    : detail::read_t4(root));
   std::vector<Axis> axes;
   for (std::size_t i = 0; i < rows.parameters.size(); ++i) {
     const RecordedParameter& parameter = rows.parameters[i];

@@ -28,7 +28,7 @@ struct RecordedOutcome {
 class RecordedTable {
  public:
   // Reads a Kernel Tuner cache file (old or new, also one that was cut off while being written) or
-  // T4 results; gzip or plain. What is not in the file is outside the space.
+  // T4 results, or KTT's JSON output; gzip or plain. What is not in the file is outside the space.
   static Result<RecordedTable> read(const std::string& path);
   static Result<RecordedTable> parse(std::string_view text, std::string_view name);
 

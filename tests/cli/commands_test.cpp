@@ -200,6 +200,24 @@ TEST_CASE(
   CHECK(finished()({"frontier", "last", "--all"}).status == 2);
 }
 
+TEST_CASE("a run written as a table reads back with its valid points") {
+  const TemporaryFolder folder;
+  for (const char* format : {"t4", "kernel-tuner"}) {
+    const Said written = finished()({"table", "last", "--to", format});
+    CAPTURE(written.err);
+    REQUIRE(written.status == 0);
+    write(folder / "table.json", written.out);
+    const Said read_back = say({"table", folder / "table.json", "--json"});
+    CAPTURE(read_back.err);
+    REQUIRE(read_back.status == 0);
+    const Json summary = finished().json({"table", "last"});
+    CHECK(*Json::parse(read_back.out, "t")->reader("t").at("valid")->integer() ==
+          *summary.reader("s").at("valid")->integer());
+  }
+  CHECK(finished()({"table", "last", "--to", "csv"}).status == 2);
+  CHECK(finished()({"table", "last", "--template", "nosuch"}).status == 3);
+}
+
 TEST_CASE("tree and frontier show what was tried") {
   const Said tree = finished()({"tree", "last", "--why"});
   CHECK(tree.status == 0);
