@@ -123,11 +123,13 @@ Result<void> add_gains(Gathered& into, const RunReader& run) {
   InlineExecutor executor;
   COPPICE_TRY(search::Engine engine,
               search::Engine::create(engine_setup(run.material()), executor));
-  COPPICE_TRY_VOID(run.log().visit(EventSeq{1}, [&](const archive::LogRow& row) -> Result<bool> {
-    COPPICE_TRY(const Event event, decode(row.bytes));
-    COPPICE_TRY_VOID(engine.follow(event));
-    return true;
-  }));
+  const auto followed =
+      run.log().visit(EventSeq{1}, [&](const archive::LogRow& row) -> Result<bool> {
+        COPPICE_TRY(const Event event, decode(row.bytes));
+        COPPICE_TRY_VOID(engine.follow(event));
+        return true;
+      });
+  COPPICE_TRY_VOID(followed);
   for (const search::FrontierEntry& one : engine.view().frontier()) {
     CrossLevel& level =
         entry(into, {run.material().op.name, one.template_name, one.axis, one.level});
@@ -144,14 +146,18 @@ Maturity maturity_of(std::size_t runs, std::int64_t times) {
 }
 
 std::string level_words(const CrossLevel& level) {
-  return fmt::format(
-      "{}: template {}, {}={}", level.op, level.template_name, level.axis, to_text(level.level));
+  return fmt::format("{}: template {}, {}={}",
+                     level.op,
+                     level.template_name,
+                     level.axis,
+                     coppice::to_text(level.level));
 }
 
 std::string prerequisites_words(const CrossLevel& level) {
   std::string out;
   for (const auto& [axis, value] : level.prerequisites) {
-    out += fmt::format("{}{}={}", out.empty() ? ", seen only with " : " ", axis, to_text(value));
+    out += fmt::format(
+        "{}{}={}", out.empty() ? ", seen only with " : " ", axis, coppice::to_text(value));
   }
   return out;
 }

@@ -22,7 +22,7 @@ std::string text_of(const std::vector<search::FrontierEntry>& entries, bool agai
     last_axis = entry.axis;
     table.add({same_template ? "" : entry.template_name,
                same_axis ? "" : entry.axis,
-               to_text(entry.level),
+               coppice::to_text(entry.level),
                entry.state,
                std::to_string(entry.attempts),
                std::to_string(entry.valid),
@@ -46,7 +46,7 @@ std::string text_of(const CrossRun& memory) {
     table.add({level.op,
                level.template_name,
                level.axis,
-               to_text(level.level),
+               coppice::to_text(level.level),
                std::to_string(level.attempts),
                std::to_string(level.valid),
                std::to_string(level.runs.size()),
