@@ -11,7 +11,7 @@ namespace coppice::search {
 void Calibration::take(double log_cost, const Prediction& prediction) {
   constexpr double kHalf80 = 1.2815515655446004;  // half the central 80 % of a normal distribution
   constexpr double kMiss = 0.2;
-  constexpr double kLeast = 0.5, kMost = 20.0;
+  constexpr double kLeast = 0.05, kMost = 50.0;
   if (!(prediction.spread > 0.0)) {
     return;
   }

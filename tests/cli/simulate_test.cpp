@@ -248,7 +248,8 @@ TEST_CASE(
   CHECK(one.dump() != many.dump());
   for (const Json* json : {&one, &many}) {
     const JsonReader table = json->reader("out").at("tables")->items()->front();
-    for (const JsonReader& seed : *table.at("per_seed")->items()) {
+    const auto played = *table.at("per_seed")->items();
+    for (const JsonReader& seed : played) {
       CHECK(*seed.at("evaluations")->integer() == 60);
     }
     CHECK(*table.at("fraction")->at("50")->real() > 0.8);
