@@ -312,9 +312,8 @@ void bench_git(const std::string& run, const std::string& repository) {
   const auto check = Watch::now();
   const std::string command =
       "git -c safe.directory='*' -C '" + repository + "' fsck --full --no-progress";
-  fmt::print("git fsck: {} in {:.1f} s\n",
-             std::system(command.c_str()) == 0 ? "clean" : "FAILED",
-             seconds_since(check));
+  const bool clean = std::system(command.c_str()) == 0;
+  fmt::print("git fsck: {} in {:.1f} s\n", clean ? "clean" : "FAILED", seconds_since(check));
 }
 
 }  // namespace
