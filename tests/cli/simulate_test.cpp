@@ -193,7 +193,7 @@ TEST_CASE("a search that starts from a sibling's table is sooner good than a col
 }
 
 TEST_CASE(
-    "--warm others takes the other tables with the same axes, and --warm is refused where it "
+    "the others of --warm are the other tables with the same axes, and --warm is refused where it "
     "would do nothing") {
   tests::TemporaryFolder folder;
   const std::string path = folder / "valley.json";

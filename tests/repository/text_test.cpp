@@ -23,6 +23,20 @@ TEST_CASE("each header has an include guard of the one kind") {
   CHECK(joined(findings) == "");
 }
 
+TEST_CASE("no test's name begins like an option: the runner would take it for one") {
+  std::vector<std::string> findings;
+  for (const auto& [path, text] : read_sources()) {
+    for (auto at = text.find("TEST_CASE("); at != std::string::npos;
+         at = text.find("TEST_CASE(", at + 1)) {
+      const auto quote = text.find('"', at);
+      if (quote != std::string::npos && text.compare(quote, 2, "\"-") == 0) {
+        findings.push_back(path + ": " + text.substr(quote, 40));
+      }
+    }
+  }
+  CHECK(joined(findings) == "");
+}
+
 TEST_CASE("the search reads no clock") {
   std::vector<std::string> findings;
   for (const auto& [path, text] : read_sources()) {
