@@ -88,6 +88,10 @@ static __device__ __forceinline__ float2 coppice_load_cluster_pair(coppice_u32 a
 static __device__ __forceinline__ void coppice_barrier_arrive(coppice_u32 barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
+// One arrival of this thread when all 16-byte copies that it has sent so far have landed.
+static __device__ __forceinline__ void coppice_barrier_arrive_when_copied(coppice_u32 barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
+}
 // On a barrier of another block of the cluster, as coppice_map_shared names it.
 static __device__ __forceinline__ void coppice_barrier_arrive_remote(coppice_u32 barrier) {
   asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");

@@ -5,7 +5,7 @@ usage: h200_rows.py COPPICE_PROGRAM COMMIT COMMAND ARCHIVE_FOLDER...
 Reads the last run of each archive; prints JSON. Times are medians in microseconds of cold launches as
 a graph, the baseline's launches interleaved; `share` is floor / us, the floor a plain cold read of the
 least bytes as the judge measured it; `over_default` compares with the template default as the search
-timed it (null where that failed); `over_random` needs a run with --compare random (else null).
+timed it (null where that failed); `over_random` is null: one run alone does not know it (`coppice run --compare random` does).
 """
 import json
 import re

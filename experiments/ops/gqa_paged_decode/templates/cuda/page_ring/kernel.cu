@@ -25,10 +25,6 @@ constexpr long long kHeads = KV_HEADS * GROUP;
 constexpr int kTilesPerPage = PAGE_SIZE / kTile;
 constexpr float kLog2e = 1.4426950408889634f;
 
-// One arrival of this thread when all copies that it has sent so far have landed.
-static __device__ __forceinline__ void arrive_when_copied(coppice_u32 barrier) {
-  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
-}
 // Blocks that get a share: no more than there are tiles, so that no share is empty.
 static __device__ __forceinline__ long long shares_of(long long tiles) {
   return min(tiles, static_cast<long long>(BLOCKS));
@@ -270,7 +266,7 @@ static __device__ __forceinline__ void produce(Cache keys, Cache values, const i
         }
       }
     }
-    arrive_when_copied(full + 8 * stage);
+    coppice_barrier_arrive_when_copied(full + 8 * stage);
 #endif
     if (++stage == STAGES) {
       stage = 0;

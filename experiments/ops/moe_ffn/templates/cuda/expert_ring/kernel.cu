@@ -47,11 +47,6 @@ static __device__ __forceinline__ void store_release(int* to, int v) {
   asm volatile("st.release.gpu.global.s32 [%0], %1;" ::"l"(to), "r"(v) : "memory");
 }
 
-// One arrival of this thread when all copies that it has sent so far have landed.
-static __device__ __forceinline__ void arrive_when_copied(coppice_u32 barrier) {
-  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
-}
-
 static __device__ __forceinline__ int passes_of(int members) {
   return (members + kColumns - 1) / kColumns;
 }
@@ -253,7 +248,7 @@ static __device__ __forceinline__ void send_chunk(Weights w, const Tile& tile, i
       }
     }
   }
-  arrive_when_copied(full);
+  coppice_barrier_arrive_when_copied(full);
 #endif
 }
 #endif
@@ -299,7 +294,7 @@ static __device__ __forceinline__ void send_tokens(const Map& map, const char* x
           }
         }
       }
-      arrive_when_copied(ring.full + 8 * place.stage);
+      coppice_barrier_arrive_when_copied(ring.full + 8 * place.stage);
     }
   }
   coppice_wait_copies<0>();
