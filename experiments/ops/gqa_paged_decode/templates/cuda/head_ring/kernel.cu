@@ -4,6 +4,7 @@
 // shared memory, so nothing goes back to global memory but the result.
 #include "coppice_hopper.cuh"
 
+constexpr int kStages = WARPS * DEPTH;  // each warp has its own: it sees all phases of their barriers
 constexpr int kTile = 16;
 constexpr int kSlab = kTile * 128;             // 64 columns of all tokens, swizzled
 constexpr int kHalf = HEAD_DIM / 64 * kSlab;   // keys, then values
@@ -17,12 +18,11 @@ constexpr int kTilesPerPage = PAGE_SIZE / kTile;
 constexpr int kThreads = (WARPS + 1) * 32;
 constexpr float kLog2e = 1.4426950408889634f;
 
-// Shared memory, from a multiple of 1,024 on.
-constexpr int kRing = 0;
-constexpr int kInbox = STAGES * kStage;                   // [split][owned] f32
+// Shared memory, from a multiple of 1,024 on: the ring, then
+constexpr int kInbox = kStages * kStage;                  // [split][owned] f32
 constexpr int kInboxWeights = kInbox + kResults * 4;      // [split][head of mine] (maximum, sum)
 constexpr int kFull = kInboxWeights + SPLITS * (kOwned / kRun) * 8;
-constexpr int kEmpty = kFull + STAGES * 8;
+constexpr int kEmpty = kFull + kStages * 8;
 
 struct State {
   float acc[kSteps][4];
@@ -162,7 +162,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == WARPS * 32) {
     coppice_prefetch_map(keys);
     coppice_prefetch_map(values);
-    for (int i = 0; i < STAGES; ++i) {
+    for (int i = 0; i < kStages; ++i) {
       coppice_barrier_init(full + 8 * i, 1);
       coppice_barrier_init(empty + 8 * i, 1);
     }
@@ -210,14 +210,14 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     const long long mine = static_cast<long long>(first_page) + (first_tile + lane) / kTilesPerPage;
     int page = lane < count ? (mine == guess ? guessed : indices[mine]) : 0;
     const auto send = [&](int t, int number) {
-      const int stage = t % STAGES;
+      const int stage = t % kStages;
       const int row = number * PAGE_SIZE + (first_tile + t) % kTilesPerPage * kTile;
-      const coppice_u32 to = base + kRing + stage * kStage;
+      const coppice_u32 to = base + stage * kStage;
       coppice_barrier_expect(full + 8 * stage, kStage);
       coppice_copy_solid(to, keys, 0, row, kv_head * (HEAD_DIM / 64), full + 8 * stage, policy);
       coppice_copy_solid(to + kHalf, values, 0, row, kv_head * (HEAD_DIM / 64), full + 8 * stage, policy);
     };
-    constexpr int kAtOnce = STAGES < 32 ? STAGES : 32;
+    constexpr int kAtOnce = kStages < 32 ? kStages : 32;
     if (lane < min(count, kAtOnce)) {
       send(lane, page);
     }
@@ -228,8 +228,8 @@ extern "C" __global__ void __launch_bounds__(kThreads)
         next = page_at(t + 32 + lane);
       }
       if (lane == t % 32) {
-        if (t >= STAGES) {
-          coppice_barrier_wait(empty + 8 * (t % STAGES), (t / STAGES - 1) & 1);
+        if (t >= kStages) {
+          coppice_barrier_wait(empty + 8 * (t % kStages), (t / kStages - 1) & 1);
         }
         send(t, page);
       }
@@ -239,9 +239,9 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   __syncthreads();  // the barriers are there
   if (warp < WARPS) {
     for (int t = warp; t < count; t += WARPS) {
-      const int stage = t % STAGES;
-      coppice_barrier_wait(full + 8 * stage, t / STAGES & 1);
-      attend(w, base + kRing + stage * kStage, length - (first_tile + t) * kTile, sm_scale * kLog2e,
+      const int stage = t % kStages;
+      coppice_barrier_wait(full + 8 * stage, t / kStages & 1);
+      attend(w, base + stage * kStage, length - (first_tile + t) * kTile, sm_scale * kLog2e,
              query, lane);
       __syncwarp();
       if (lane == 0) {
@@ -250,7 +250,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     }
   }
   __syncthreads();  // the ring is read: its place is free for the warps' records
-  auto* const records = reinterpret_cast<float(*)[GROUP][kRecord]>(aligned + kRing);
+  auto* const records = reinterpret_cast<float(*)[GROUP][kRecord]>(aligned);
   if (warp < WARPS) {
     store(w, records[warp], lane);
   }

@@ -7,6 +7,7 @@
 #include "coppice_hopper.cuh"
 
 constexpr int kSlots = TOKENS * TOP_K;
+constexpr int kStages = WARPS * DEPTH;  // each warp has its own: it sees all phases of their barriers
 constexpr int kStage = STAGE_BYTES;
 constexpr int kRowBytes = HIDDEN * 2;           // of gate and up
 constexpr int kDownBytes = INTER * 2;
@@ -17,11 +18,11 @@ constexpr int kThreads = (WARPS + 1) * 32;
 constexpr float kLog2e = 1.4426950408889634f;
 
 // Shared memory.
-constexpr int kTokens = STAGES * kStage;                     // all tokens' rows, bf16
+constexpr int kTokens = kStages * kStage;                     // all tokens' rows, bf16
 constexpr int kInner = kTokens + TOKENS * kRowBytes;         // [slot][inter], bf16
 constexpr int kParts = kInner + kSlots * kDownBytes;         // [slot][row], f32
 constexpr int kFull = (kParts + kSlots * kMostRows * 4 + 7) / 8 * 8;
-constexpr int kEmpty = kFull + STAGES * 8;
+constexpr int kEmpty = kFull + kStages * 8;
 
 // Some pairs of rows (gate and up) of a slot, or rows of its second product.
 struct Piece {
@@ -131,7 +132,7 @@ static __device__ __forceinline__ void send(const char* gate_up, const char* dow
 #endif
   int stage = 0, phase = 1;
   const auto next = [&] {
-    if (++stage == STAGES) {
+    if (++stage == kStages) {
       stage = 0;
       phase ^= 1;
     }
@@ -172,7 +173,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const coppice_u32 base = coppice_shared(shared);
   if (threadIdx.x == WARPS * 32) {
-    for (int i = 0; i < STAGES; ++i) {
+    for (int i = 0; i < kStages; ++i) {
       coppice_barrier_init(base + kFull + 8 * i, 1);
       coppice_barrier_init(base + kEmpty + 8 * i, 1);
     }
@@ -195,9 +196,9 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     if (number % WARPS != warp) {
       continue;
     }
-    const int stage = number % STAGES;
+    const int stage = number % kStages;
     const coppice_u32 from = base + stage * kStage;
-    coppice_barrier_wait(base + kFull + 8 * stage, number / STAGES & 1);
+    coppice_barrier_wait(base + kFull + 8 * stage, number / kStages & 1);
     coppice_u32 rows[2 * PAIRS];
     float sums[2 * PAIRS];
 #pragma unroll
@@ -242,8 +243,8 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     if (number % WARPS != warp) {
       continue;
     }
-    const int stage = number % STAGES;
-    coppice_barrier_wait(base + kFull + 8 * stage, number / STAGES & 1);
+    const int stage = number % kStages;
+    coppice_barrier_wait(base + kFull + 8 * stage, number / kStages & 1);
     for (int r = 0; r < piece.count; r += kAtOnce) {
       coppice_u32 rows[kAtOnce];
       float sums[kAtOnce];
