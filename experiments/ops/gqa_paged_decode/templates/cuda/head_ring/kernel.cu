@@ -197,8 +197,8 @@ extern "C" __global__ void __launch_bounds__(kThreads)
       w.acc[d][i] = 0.0f;
     }
   }
+  __syncthreads();  // the barriers are there
   if (warp == WARPS) {
-    __syncwarp();
 #ifdef POLICY_EVICT_FIRST
     const coppice_u64 policy = coppice_evict_first();
 #else
@@ -236,7 +236,6 @@ extern "C" __global__ void __launch_bounds__(kThreads)
       __syncwarp();
     }
   }
-  __syncthreads();  // the barriers are there
   if (warp < WARPS) {
     for (int t = warp; t < count; t += WARPS) {
       const int stage = t % kStages;
