@@ -52,6 +52,10 @@ Json number_or_null(const std::optional<double>& number) {
   return number ? Json(*number) : Json();
 }
 
+Json count_or_null(const std::optional<std::int64_t>& number) {
+  return number ? Json(*number) : Json();
+}
+
 Json best_answer(const RunReader& run, const std::vector<Against>& against) {
   const archive::Attempt* best = run.best();
   if (best == nullptr) {
@@ -78,6 +82,16 @@ Json best_answer(const RunReader& run, const std::vector<Against>& against) {
   return out;
 }
 
+// How soon each of the two had the other's final best.
+std::string attempts_text(const Against& item) {
+  if (!item.best_after) {
+    return "";
+  }
+  return "  " + item.strategy + " had its best at its attempt " + std::to_string(*item.best_after) +
+         " of " + std::to_string(item.attempts) + ", this run was as good at its " +
+         (item.as_good_after ? std::to_string(*item.as_good_after) : std::string("none")) + "\n";
+}
+
 }  // namespace
 
 Json run_answer(const RunReader& run, const std::vector<Against>& against) {
@@ -102,6 +116,11 @@ Json run_answer(const RunReader& run, const std::vector<Against>& against) {
             Json json = Json::object();
             json.set("strategy", item.strategy).set("run", item.run);
             json.set("ratio", number_or_null(item.ratio)).set("basis", item.basis);
+            json.set("attempts", item.attempts).set("best_after", count_or_null(item.best_after));
+            json.set("as_good_after", count_or_null(item.as_good_after));
+            json.set("workloads", Json::array_of(item.workloads, [](const auto& one) {
+                       return Json::object().set("workload", one.workload).set("ratio", one.ratio);
+                     }));
             return json;
           }));
   return out;
@@ -138,8 +157,18 @@ std::string run_summary_text(const RunReader& run, const std::vector<Against>& a
       text += "  " + speed_text(*item.ratio) + " the winner of " + item.strategy + " (" + item.run +
               (item.basis == "paired" ? ", timed in turn)\n" : ", both against the baseline)\n");
     }
+    text += attempts_text(item);
   }
   return text;
+}
+
+std::optional<std::int64_t> attempts_until(const RunReader& run, double log_cost) {
+  for (const archive::BestStep& step : run.fold().curve(run.headline())) {
+    if (step.log_cost <= log_cost) {
+      return step.searched;
+    }
+  }
+  return std::nullopt;
 }
 
 Against against_by_baseline(const RunReader& run, const RunReader& other) {
@@ -150,6 +179,11 @@ Against against_by_baseline(const RunReader& run, const RunReader& other) {
     out.head = *head;
   }
   out.basis = "baseline";
+  out.attempts = other.fold().searched();
+  if (const auto& curve = other.fold().curve(other.headline()); !curve.empty()) {
+    out.best_after = curve.back().searched;
+    out.as_good_after = attempts_until(run, curve.back().log_cost);
+  }
   const archive::Attempt* mine = run.best();
   const archive::Attempt* theirs = other.best();
   if (mine != nullptr && theirs != nullptr) {

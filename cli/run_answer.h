@@ -6,6 +6,7 @@
 #include "cli/run_reader.h"
 #include "core/json.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ using Against = archive::ComparedRun;
 Json run_answer(const RunReader& run, const std::vector<Against>& against);
 // The same in a few lines for a person.
 std::string run_summary_text(const RunReader& run, const std::vector<Against>& against);
+
+// Attempts of the search until the run first had a result as good as `log_cost`; nothing: never.
+std::optional<std::int64_t> attempts_until(const RunReader& run, double log_cost);
 
 // From the runs' own logs: both against the frozen baseline.
 Against against_by_baseline(const RunReader& run, const RunReader& other);

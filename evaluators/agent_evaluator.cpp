@@ -82,6 +82,8 @@ DeviceSession AgentEvaluator::session() const {
   out.lane_threads = config_.lane_threads;
   out.isolation = config_.isolation;
   out.cache_folder = config_.cache_folder;
+  out.peaks = config_.target.peaks;
+  out.ceilings = config_.target.ceilings;
   out.skip_gates = config_.skip_gates;
   return out;
 }
