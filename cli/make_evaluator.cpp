@@ -25,8 +25,6 @@ std::string cache_folder() {
   return error ? std::string() : folder.string();
 }
 
-namespace {
-
 // What the compiler is told: the table's `architecture` ("sm_90a", with the instructions that only
 // that chip has) before its name ("sm_90").
 std::string architecture_of(const Target& target) {
@@ -34,8 +32,6 @@ std::string architecture_of(const Target& target) {
   const auto* text = fact == target.facts.end() ? nullptr : std::get_if<std::string>(&fact->second);
   return text != nullptr ? *text : target.name;
 }
-
-}  // namespace
 
 Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material) {
   evaluators::AgentConfig config;
