@@ -76,7 +76,8 @@ class PackageWriter {
     Json data = Json::object();
     data.set("schema", 1).set("op", what_.op.name).set("alignment", kAlignment);
     data.set("dims", name_list(what_.op.dims)).set("scalars", name_list(what_.op.scalars));
-    data.set("constants", to_json(what_.op.constants)).set("values", to_json(fixed_values()));
+    data.set("constants", coppice::to_json(what_.op.constants))
+        .set("values", coppice::to_json(fixed_values()));
     COPPICE_TRY(Json tensors, tensors_json());
     data.set("tensors", std::move(tensors));
     data.set("plan", to_json(what_.candidate.plan));
@@ -170,8 +171,9 @@ class PackageWriter {
       json.set("workload", item.workload).set("hidden", item.hidden);
       json.set("dims", dims_json(workload->dims)).set("code", code_name(item.job));
       const auto packed = what_.structures.find(item.workload);
-      json.set("scalars",
-               to_json(packed == what_.structures.end() ? ValueMap() : packed->second.scalars));
+      json.set(
+          "scalars",
+          coppice::to_json(packed == what_.structures.end() ? ValueMap() : packed->second.scalars));
       json.set("graph_safe", item.plan.graph_safe).set("resolved", to_json(item.plan));
       COPPICE_TRY(Json places, structure_json(item.workload));
       json.set("structure", std::move(places));

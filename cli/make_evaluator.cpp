@@ -33,6 +33,25 @@ std::string architecture_of(const Target& target) {
   return text != nullptr ? *text : target.name;
 }
 
+namespace {
+
+// How many devices the agents' machine has.
+Result<int> count_devices(const RunConfig& config) {
+  if (config.backend != "cuda") {
+    return 1;
+  }
+  COPPICE_TRY(const Json probed,
+              evaluators::probe_backend(config.backend, config.launcher, std::string()));
+  const auto device = probed.reader("probe").find("device");
+  if (!device) {
+    return Error{ErrorCode::environment, "devices: all: there is no CUDA device"};
+  }
+  COPPICE_TRY(const std::int64_t count, device->integer_or("devices", 1));
+  return static_cast<int>(count);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material) {
   evaluators::AgentConfig config;
   config.backend = material.config.backend;
@@ -42,6 +61,9 @@ Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial&
   config.suite = material.config.suite;
   config.target = material.target;
   config.devices = material.config.devices;
+  if (config.devices == kAllDevices) {
+    COPPICE_TRY(config.devices, count_devices(material.config));
+  }
   config.lane_threads = material.config.lane_threads;
   config.isolation = material.config.isolation;
   config.pause_builds = config.backend == "cpu" && evaluators::builds_disturb_timing();

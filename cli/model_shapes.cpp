@@ -48,7 +48,7 @@ Result<std::string> named_by(const JsonReader& json, const ValueMap& values) {
     if (found == values.end()) {
       return json.complain("nothing is called " + text.substr(open, close - open + 1));
     }
-    out += text.substr(at, open - at) + to_text(found->second);
+    out += text.substr(at, open - at) + coppice::to_text(found->second);
     at = close + 1;
   }
   return out + text.substr(at);
@@ -146,7 +146,8 @@ class SuiteMaker {
       COPPICE_TRY(const Value value, value_of(expr, values));
       const auto* whole = std::get_if<std::int64_t>(&value);
       if (whole == nullptr || *whole < 0) {
-        return expr.complain("expected a whole number of at least 0, found " + to_text(value));
+        return expr.complain("expected a whole number of at least 0, found " +
+                             coppice::to_text(value));
       }
       numbers.set(dim, *whole);
     }

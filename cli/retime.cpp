@@ -47,9 +47,11 @@ std::optional<Winner> prepare(const RunReader& run,
   return winner.built.failed ? std::nullopt : std::optional<Winner>(std::move(winner));
 }
 
-void time_once(Winner& winner, int round, evaluators::Evaluator& evaluator, std::stop_token stop) {
+// False when the device can't measure any more.
+bool time_once(
+    Winner& winner, int round, int device, evaluators::Evaluator& evaluator, std::stop_token stop) {
   winner.task.secret_seed = mix64(0x5eedu + static_cast<std::uint64_t>(round));
-  const Result<Evidence> evidence = evaluator.measure(winner.task, winner.built, 0, stop);
+  const Result<Evidence> evidence = evaluator.measure(winner.task, winner.built, device, stop);
   if (evidence.ok() && evidence->verdict.valid && evidence->performance) {
     winner.log_costs.push_back(evidence->performance->log_cost);
     auto& row = winner.workloads.emplace_back();
@@ -57,6 +59,7 @@ void time_once(Winner& winner, int round, evaluators::Evaluator& evaluator, std:
       row[timing.workload] = log_cost_of(timing);
     }
   }
+  return evidence.ok();
 }
 
 double median(std::vector<double> values) {
@@ -94,11 +97,15 @@ std::vector<Against> retime_winners(const RunReader& run,
   for (const RunReader& other : others) {
     theirs.push_back(prepare(other, evaluator, stop));
   }
+  int device = 0;  // all on one: the first that still measures
   for (int round = 0; mine && round < kRounds && !stop.stop_requested(); ++round) {
-    time_once(*mine, round, evaluator, stop);
+    while (!time_once(*mine, round, device, evaluator, stop) && round == 0 &&
+           device + 1 < evaluator.devices()) {
+      ++device;
+    }
     for (auto& winner : theirs) {
       if (winner) {
-        time_once(*winner, round, evaluator, stop);
+        time_once(*winner, round, device, evaluator, stop);
       }
     }
   }

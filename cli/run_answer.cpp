@@ -2,6 +2,7 @@
 #include "cli/run_answer.h"
 
 #include "cli/disagreement.h"
+#include "cli/run_speed.h"
 #include "cli/words.h"
 
 #include <cmath>
@@ -109,6 +110,7 @@ Json run_answer(const RunReader& run, const std::vector<Against>& against) {
   out.set("attempts", fold.searched()).set("valid", fold.valid());
   out.set("best", best_answer(run, against));
   out.set("rejected", std::move(rejected));
+  out.set("speed", to_json(run_speed(fold)));
   out.set("seconds", to_seconds(fold.elapsed())).set("archive", run.archive_path());
   out.set("stop_reason",
           fold.stopped() ? Json(to_text(fold.stopped()->reason)) : Json("interrupted"));

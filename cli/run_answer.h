@@ -16,8 +16,9 @@ using Against = archive::ComparedRun;
 
 // {"schema":1,"run","op","suite","target","strategy","seed","attempts","valid",
 //  "best":{"candidate","label","precision","speedup","speedup_low","speedup_high","sol_score",
-//  "baseline","over_default","over_random","basis":{..}},"rejected":{class: n},"seconds","archive",
-//  "stop_reason","compared":[..]}; best is null when nothing was valid.
+//  "baseline","over_default","over_random","basis":{..}},"rejected":{class:
+//  n},"speed":{..},"seconds","archive", "stop_reason","compared":[..]}; best is null when nothing
+//  was valid.
 Json run_answer(const RunReader& run, const std::vector<Against>& against);
 // The same in a few lines for a person.
 std::string run_summary_text(const RunReader& run, const std::vector<Against>& against);
