@@ -89,7 +89,8 @@ Result<Json> torch_certificate(const RunReader& run,
   out.set("candidate", candidate.id.value).set("label", candidate.label);
   out.set("identity", candidate.identity().hex());
   out.set("source", sha256(candidate.source).hex());
-  out.set("axes", coppice::to_json(candidate.axis_values)).set("evidence", coppice::to_json(evidence));
+  out.set("axes", coppice::to_json(candidate.axis_values))
+      .set("evidence", coppice::to_json(evidence));
   out.set("baselines", Json::array_of(run.fold().baselines(), [](const BaselineFrozen& baseline) {
             return Json::object()
                 .set("workload", baseline.workload)

@@ -1,6 +1,6 @@
 // The exported torch package: imported with a recording driver, compared with the archive.
-#include "cli/export_torch.h"
 #include "archive/comparison_file.h"
+#include "cli/export_torch.h"
 #include "cli/torch_build.h"
 #include "core/op_shapes.h"
 #include "evaluators/cuda/nvrtc_api.h"

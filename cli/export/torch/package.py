@@ -134,12 +134,12 @@ class Package:
     def _enqueue(self, program, tensors, device):
         stream = torch.cuda.current_stream(device).cuda_stream
         addresses = {name: tensor.data_ptr() for name, tensor in tensors.items()}
-        workspace = None
+        workspace, base = None, 0
         if program.bytes:
             workspace = torch.empty(program.bytes + _ALIGNED, dtype=torch.uint8, device=device)
             base = -(-workspace.data_ptr() // _ALIGNED) * _ALIGNED
-            for name, offset in program.offsets.items():
-                addresses[name] = base + offset
+        for name, offset in program.offsets.items():  # empty slices too: they are named
+            addresses[name] = base + offset
         for step in program.steps:
             if isinstance(step, Launch):
                 step(addresses, stream)
