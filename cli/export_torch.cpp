@@ -3,6 +3,7 @@
 
 #include "core/codec.h"
 #include "core/op_shapes.h"
+#include "evaluators/cuda/layout.h"
 
 #include <fmt/format.h>
 
@@ -48,9 +49,11 @@ std::string_view fill_name(Fill::Kind kind) {
   COPPICE_UNREACHABLE();
 }
 
-Json limits_json(const Tolerance& t) {
+Json limits_json(const Tolerance& t, DType type) {
   Json out = Json::object();
-  out.set("nrmse", t.nrmse).set("relative", t.relative).set("scaled", t.scaled);
+  out.set("nrmse", std::max(t.nrmse, evaluators::cuda::largest_rounding(type)))
+      .set("relative", t.relative)
+      .set("scaled", t.scaled);
   out.set("row_factor", t.row_factor);
   out.set("absolute", t.absolute ? Json(*t.absolute) : Json());
   return out;
@@ -126,7 +129,8 @@ class PackageWriter {
         const auto own = precision->per_output.find(tensor.name);
         json.set(
             "tolerance",
-            limits_json(own == precision->per_output.end() ? precision->tolerance : own->second));
+            limits_json(own == precision->per_output.end() ? precision->tolerance : own->second,
+                        type));
       }
       out.push(std::move(json));
     }

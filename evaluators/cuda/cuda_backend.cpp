@@ -308,7 +308,7 @@ Result<void> CudaBackend::adopt_baselines(const std::vector<BaselineFrozen>& fro
 }
 
 std::optional<Evidence> CudaBackend::refuse_early(const DeviceTask& task) const {
-  const ScanRules rules{"cuda", {"coppice_cuda.cuh", "coppice_hopper.cuh", "coppice_wgmma.cuh"}};
+  const ScanRules rules{"cuda", op_header_names(session_->op)};
   if (auto verdict = scan_source(task.source, rules)) {
     return refused(task, verdict->gate, verdict->failure, verdict->message);
   }
