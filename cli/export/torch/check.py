@@ -17,7 +17,9 @@ def structure(package, workload, device):
                 continue
             begin, size = workload["structure"][spec["name"]]
             file.seek(begin)
-            flat = torch.frombuffer(bytearray(file.read(size)), dtype=torch_dtype(spec["dtype"]))
+            dtype = torch_dtype(spec["dtype"])
+            flat = torch.frombuffer(bytearray(file.read(size)), dtype=dtype) if size else \
+                torch.empty(0, dtype=dtype)
             out[spec["name"]] = flat.reshape(shape_of(package, spec, workload)).to(device)
     return out
 
