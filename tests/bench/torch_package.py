@@ -21,6 +21,7 @@ SLACK_CYCLES = 3_000_000  # the device spins while the host enqueues
 MOST_BYTES = 40 << 30     # of input sets
 LIMIT = 0.03
 LENGTHS = 8
+GUARD = 64 << 10          # between tensors
 
 
 def load(folder):
@@ -88,9 +89,19 @@ def check_graph(package, check, workload):
 def time_workload(package, check, workload):
     device = torch.device("cuda", 0)
     first = check.inputs(package, workload, 1, device)
-    size = sum(t.numel() * t.element_size() for t in first.values())
-    sets = [first] + [check.inputs(package, workload, 2 + i, device)
-                      for i in range(max(1, min(7, MOST_BYTES // max(size, 1) - 1)))]
+    size = sum(t.numel() * t.element_size() + 2 * GUARD for t in first.values())
+    count = max(2, min(8, MOST_BYTES // size))
+    # One piece of memory for all sets, as the judge has it: where pages lie changes the times.
+    pool, sets, at = torch.empty(count * size, dtype=torch.uint8, device=device), [], 0
+    for i in range(count):
+        sets.append({})
+        for name, tensor in check.inputs(package, workload, 1 + i, device).items():
+            at = (at + 2 * GUARD - 1) // GUARD * GUARD
+            bytes_ = tensor.numel() * tensor.element_size()
+            place = pool[at:at + bytes_].view(tensor.dtype).view(tensor.shape)
+            sets[-1][name] = place.copy_(tensor)
+            at += bytes_
+    first = sets[0]
     graphs = [captured(package, tensors, workload["scalars"])[0] for tensors in sets]
     flush = torch.empty(torch.cuda.get_device_properties(0).L2_cache_size, dtype=torch.uint8,
                         device=device)
