@@ -35,7 +35,8 @@ RunSpeed run_speed(const archive::RunFold& fold) {
     }
   }
   out.distinct = static_cast<std::int64_t>(candidates.size());
-  out.seconds = to_seconds(last);
+  // A run that ends before its first tick has no running time of its own.
+  out.seconds = to_seconds(last.count() > 0 ? last : fold.written() - fold.began());
   out.per_hour = out.seconds > 0 ? 3600.0 * static_cast<double>(out.distinct) / out.seconds : 0.0;
   out.valid_share = tried > 0 ? static_cast<double>(valid) / static_cast<double>(tried) : 0.0;
   out.idle_seconds = to_seconds(idle);

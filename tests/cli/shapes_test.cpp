@@ -28,8 +28,10 @@ std::string workloads(const Json& all, const char* op) {
   if (!suite) {
     return "none";
   }
+  const auto items = suite->find("workloads")->items();
+  REQUIRE(items.ok());
   std::string out;
-  for (const JsonReader& item : suite->find("workloads")->items().value()) {
+  for (const JsonReader& item : *items) {
     out += item.find("name")->text().value() + ": " + item.find("dims")->copy().dump() + "\n";
   }
   return out;
