@@ -159,6 +159,7 @@ void RunFold::see(const LogRow& row, Evaluated& event) {
   attempt.evidence = std::move(event.evidence);
   attempt.evaluated_at = row.seq;
   attempt.at = elapsed_;
+  attempt.lane = lane_use_of(*attempt.evidence);
   if (!options_.keep_sections) {
     drop_sections(*attempt.evidence);
   }

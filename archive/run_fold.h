@@ -3,6 +3,7 @@
 #pragma once
 
 #include "archive/experiment_log.h"
+#include "archive/lane_use.h"
 #include "core/event.h"
 
 #include <array>
@@ -23,6 +24,7 @@ struct Attempt {
   EventSeq proposed_at, evaluated_at;
   Nanoseconds written{};  // wall clock of the proposal
   Nanoseconds at{};       // running time of the run when the result came
+  std::optional<LaneUse> lane;
   bool lost = false;
   bool improved = false;  // the best of its class and fidelity when it came
 

@@ -25,14 +25,29 @@ std::string cache_folder() {
   return error ? std::string() : folder.string();
 }
 
-namespace {
-
 // What the compiler is told: the table's `architecture` ("sm_90a", with the instructions that only
 // that chip has) before its name ("sm_90").
 std::string architecture_of(const Target& target) {
   const auto fact = target.facts.find("architecture");
   const auto* text = fact == target.facts.end() ? nullptr : std::get_if<std::string>(&fact->second);
   return text != nullptr ? *text : target.name;
+}
+
+namespace {
+
+// How many devices the agents' machine has.
+Result<int> count_devices(const RunConfig& config) {
+  if (config.backend != "cuda") {
+    return 1;
+  }
+  COPPICE_TRY(const Json probed,
+              evaluators::probe_backend(config.backend, config.launcher, std::string()));
+  const auto device = probed.reader("probe").find("device");
+  if (!device) {
+    return Error{ErrorCode::environment, "devices: all: there is no CUDA device"};
+  }
+  COPPICE_TRY(const std::int64_t count, device->integer_or("devices", 1));
+  return static_cast<int>(count);
 }
 
 }  // namespace
@@ -46,6 +61,9 @@ Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial&
   config.suite = material.config.suite;
   config.target = material.target;
   config.devices = material.config.devices;
+  if (config.devices == kAllDevices) {
+    COPPICE_TRY(config.devices, count_devices(material.config));
+  }
   config.lane_threads = material.config.lane_threads;
   config.isolation = material.config.isolation;
   config.pause_builds = config.backend == "cpu" && evaluators::builds_disturb_timing();

@@ -140,7 +140,15 @@ Result<void> read_where(const JsonReader& json, RunConfig& config) {
     COPPICE_TRY(config.backend, one_of(*member, kBackends));
   }
   COPPICE_TRY(config.target, json.text_or("target", config.target));
-  COPPICE_TRY_VOID(read_int(json, "devices", 1, 64, config.devices));
+  if (const auto devices = json.find("devices"); devices && devices->is_string()) {
+    COPPICE_TRY(const std::string all, devices->text());
+    if (all != "all") {
+      return devices->error("a number of devices, or \"all\"");
+    }
+    config.devices = kAllDevices;
+  } else {
+    COPPICE_TRY_VOID(read_int(json, "devices", 1, 64, config.devices));
+  }
   COPPICE_TRY_VOID(read_int(json, "lane_threads", 0, 4096, config.lane_threads));
   COPPICE_TRY_VOID(read_int(json, "compile_jobs", 0, 1024, config.compile_jobs));
   if (const auto member = json.find("isolation")) {
@@ -264,7 +272,8 @@ Json to_json(const RunConfig& config) {
   out.set("seed", config.seed);
   out = write_search(config.search, std::move(out));
   out.set("compare", Json::array_of(config.compare, same));
-  out.set("devices", config.devices).set("lane_threads", config.lane_threads);
+  out.set("devices", config.devices == kAllDevices ? Json("all") : Json(config.devices));
+  out.set("lane_threads", config.lane_threads);
   out.set("compile_jobs", config.compile_jobs).set("isolation", config.isolation);
   out.set("launcher", Json::array_of(config.launcher, same));
   out.set("llm", config.llm).set("warm_start", Json::array_of(config.warm_start, same));

@@ -12,6 +12,8 @@
 
 namespace coppice::cli {
 
+inline constexpr int kAllDevices = 0;
+
 // docs/config.md describes each member, with defaults and units.
 struct RunConfig {
   static constexpr int kSchema = 1;
@@ -25,7 +27,7 @@ struct RunConfig {
   search::SearchOptions search;      // strategy, budget, lanes, finalists, switches
   std::vector<std::string> compare;  // strategies to run beside it on the same budget
 
-  int devices = 1;                        // timing lanes to use
+  int devices = 1;                        // timing lanes to use, or kAllDevices
   int lane_threads = 0;                   // cpu: threads a candidate may use; 0 = all cores
   int compile_jobs = 0;                   // 0 = from the number of cores
   std::string isolation = "best";         // least level demanded of the candidate's process

@@ -198,6 +198,10 @@ class Loop {
     if (!result) {
       return tick(kTickWaiting);
     }
+    if (result->lost) {
+      parts_.observer.lost(*result->lost, result->evidence.error().message);
+      return {};
+    }
     if (!result->evidence.ok()) {
       COPPICE_TRY_VOID(parts_.recorder.commit());
       return result->evidence.error();

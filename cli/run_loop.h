@@ -28,6 +28,8 @@ class RunObserver {
   virtual ~RunObserver() = default;
   virtual void proposed(const Proposed& proposal, const search::EngineView& view) = 0;
   virtual void evaluated(const Evidence& evidence, const search::EngineView& view) = 0;
+  // A device dropped out; the others go on.
+  virtual void lost(int device, const std::string& why) = 0;
   // About ten times a second; for what moves by itself (elapsed time, ETA).
   virtual void waiting(Nanoseconds elapsed, const search::EngineView& view) = 0;
 };

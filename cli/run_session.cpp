@@ -28,11 +28,11 @@ Result<std::uint64_t> session_secret() {
   return secret;
 }
 
-PoolOptions pool_options(const RunMaterial& material) {
+PoolOptions pool_options(const RunMaterial& material, int devices) {
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   PoolOptions pool;
   pool.lanes = material.config.search.lanes;
-  pool.devices = material.config.devices;
+  pool.devices = devices;
   const int jobs = material.config.compile_jobs;
   pool.compile_jobs = std::min(pool.lanes, jobs > 0 ? jobs : std::max(1, cores - 1));
   pool.exclusive_timing = material.target.backend == "cpu" && cores <= 2;
@@ -135,7 +135,7 @@ Result<SessionResult> search(RunRecorder& recorder,
                       world.clock,
                       progress,
                       world.interrupts,
-                      pool_options(material),
+                      pool_options(material, world.evaluator.devices()),
                       start.elapsed,
                       secret,
                       start.llm};

@@ -52,7 +52,11 @@ class AgentEvaluator final : public Evaluator {
     std::mutex mutex;
     std::optional<AgentClient> client;
     int restarts = 0;
+    std::string lost;  // why it takes no part any more
   };
+  void lose(Agent& agent, const Error& error);
+  Result<Agent*> first_alive();
+  Result<void> adopt_on_all(const Agent* but);
   DeviceSession session() const;
   Result<void> check_target() const;
   Result<void> revive(Agent& agent);
@@ -82,11 +86,16 @@ DeviceSession AgentEvaluator::session() const {
   out.lane_threads = config_.lane_threads;
   out.isolation = config_.isolation;
   out.cache_folder = config_.cache_folder;
+  out.peaks = config_.target.peaks;
+  out.ceilings = config_.target.ceilings;
   out.skip_gates = config_.skip_gates;
   return out;
 }
 
 Result<void> AgentEvaluator::revive(Agent& agent) {
+  if (!agent.lost.empty()) {
+    return Error{ErrorCode::environment, agent.lost};
+  }
   if (agent.client && !agent.client->lost()) {
     return {};
   }
@@ -104,12 +113,39 @@ Result<void> AgentEvaluator::revive(Agent& agent) {
   return {};
 }
 
+// One device of several that can't be used is said aloud; the others do its work.
+void AgentEvaluator::lose(Agent& agent, const Error& error) {
+  agent.lost = error.message.empty() ? "lost" : error.message;
+  agent.client.reset();
+  fmt::print(stderr, "device {} takes no part: {}\n", &agent - agents_.data(), agent.lost);
+}
+
+Result<AgentEvaluator::Agent*> AgentEvaluator::first_alive() {
+  for (Agent& agent : agents_) {
+    if (agent.lost.empty()) {
+      return &agent;
+    }
+  }
+  return Error{ErrorCode::environment, "every device is lost: " + agents_.front().lost};
+}
+
 Result<void> AgentEvaluator::start() {
+  std::optional<Error> trouble;
   for (Agent& agent : agents_) {
     const std::lock_guard lock(agent.mutex);
-    COPPICE_TRY_VOID(revive(agent));
+    if (const Result<void> revived = revive(agent); !revived.ok()) {
+      if (agents_.size() == 1) {
+        return revived;
+      }
+      lose(agent, revived.error());
+      trouble = revived.error();
+    }
   }
-  Agent& first = agents_.front();
+  const Result<Agent*> found = first_alive();
+  if (!found.ok()) {
+    return *trouble;
+  }
+  Agent& first = **found;
   const std::lock_guard lock(first.mutex);
   COPPICE_TRY(scalars_, first.client->host_scalars());
   COPPICE_TRY(environment_, first.client->probe());
@@ -132,17 +168,46 @@ Result<void> AgentEvaluator::check_target() const {
 
 Result<std::vector<BaselineFrozen>> AgentEvaluator::freeze_baselines(std::stop_token stop) {
   const std::unique_lock cores(cores_);
-  for (std::size_t i = 0; i < agents_.size(); ++i) {
-    const std::lock_guard lock(agents_[i].mutex);
-    COPPICE_TRY_VOID(revive(agents_[i]));
-    if (i == 0) {
-      COPPICE_TRY(frozen_, agents_[i].client->freeze(stop));
-      have_frozen_ = true;
-    } else {
-      COPPICE_TRY_VOID(agents_[i].client->adopt(frozen_));
+  COPPICE_TRY(Agent * first, first_alive());
+  {
+    const std::lock_guard lock(first->mutex);
+    COPPICE_TRY_VOID(revive(*first));
+    COPPICE_TRY(frozen_, first->client->freeze(stop));
+    have_frozen_ = true;
+  }
+  COPPICE_TRY_VOID(adopt_on_all(first));
+  return frozen_;
+}
+
+// Each device has its own opponent process; they start side by side.
+Result<void> AgentEvaluator::adopt_on_all(const Agent* but) {
+  std::vector<Result<void>> results(agents_.size());
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < agents_.size(); ++i) {
+      Agent& agent = agents_[i];
+      if (&agent == but || !agent.lost.empty()) {
+        continue;
+      }
+      threads.emplace_back([this, &agent, &result = results[i]] {
+        const std::lock_guard lock(agent.mutex);
+        result = revive(agent);
+        if (result.ok()) {
+          result = agent.client->adopt(frozen_);
+        }
+      });
     }
   }
-  return frozen_;
+  for (std::size_t i = 0; i < agents_.size(); ++i) {
+    if (!results[i].ok()) {
+      if (agents_.size() == 1) {
+        return results[i];
+      }
+      lose(agents_[i], results[i].error());
+    }
+  }
+  const Result<Agent*> left = first_alive();
+  return left.ok() ? Result<void>() : left.error();
 }
 
 Result<void> AgentEvaluator::adopt_baselines(const std::vector<BaselineFrozen>& frozen,
@@ -151,12 +216,7 @@ Result<void> AgentEvaluator::adopt_baselines(const std::vector<BaselineFrozen>& 
   const std::unique_lock cores(cores_);
   frozen_ = frozen;
   have_frozen_ = true;
-  for (Agent& agent : agents_) {
-    const std::lock_guard lock(agent.mutex);
-    COPPICE_TRY_VOID(revive(agent));
-    COPPICE_TRY_VOID(agent.client->adopt(frozen_));
-  }
-  return {};
+  return adopt_on_all(nullptr);
 }
 
 Evidence AgentEvaluator::failed(const EvaluationTask& task, Verdict verdict) const {

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/model_fit.h"
 #include "cli/run_answer.h"
+#include "cli/run_speed.h"
 #include "cli/words.h"
 
 #include <fmt/format.h>
@@ -102,6 +103,7 @@ std::string run_text(const RunReader& run, const std::vector<Against>& against) 
                       material.config.seed,
                       run.fold().sessions(),
                       run.fold().sessions() == 1 ? "" : "s");
+  text += text_of(run_speed(run.fold()));
   for (const auto& [rejection, count] : run.fold().rejections()) {
     text += fmt::format(
         "refused: {} at {}: {}\n", to_text(rejection.failure), to_text(rejection.gate), count);
