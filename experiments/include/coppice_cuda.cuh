@@ -84,6 +84,14 @@ static __device__ __forceinline__ float2 coppice_load_shared2(coppice_u32 from) 
   asm volatile("ld.shared.v2.f32 {%0,%1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(from) : "memory");
   return v;
 }
+static __device__ __forceinline__ float4 coppice_load_shared4(coppice_u32 from) {
+  float4 v;
+  asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "r"(from)
+               : "memory");
+  return v;
+}
 static __device__ __forceinline__ void coppice_store_shared2(coppice_u32 to, float x, float y) {
   asm volatile("st.shared.v2.f32 [%0], {%1,%2};" ::"r"(to), "f"(x), "f"(y) : "memory");
 }
