@@ -135,10 +135,6 @@ struct Ring {
   coppice_u32 stages, full, empty;
 };
 
-static __device__ __forceinline__ int rounded_width(int count) {
-  return (count + GRAIN - 1) / GRAIN * GRAIN;
-}
-
 // A tile's weights of one step: 128 bytes of each row.
 template <class P>
 static __device__ __forceinline__ void fetch_weights(coppice_u32 to, const coppice_tensor_map& weights,
@@ -178,7 +174,6 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
   };
   for (int tile = blockIdx.x; tile < total; tile += gridDim.x) {
     const Work w = find_work<P>(table, sizes, tile);
-    const int width = rounded_width(w.count);
     coppice_u32 from[kPasses];
 #pragma unroll
     for (int p = 0; p < kPasses; ++p) {
@@ -197,7 +192,7 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
       }
 #pragma unroll
       for (int p = 0; p < kPasses; ++p) {
-        if (p * 16 < width) {
+        if (p * 16 < w.count) {  // columns beyond them are multiplied, whatever they hold, and dropped
           coppice_copy16(to + place + p * 2048, rows + from[p] + step * 128);
         }
       }
@@ -398,7 +393,7 @@ static __device__ __forceinline__ void run(const char* rows, const int* sorted, 
     Reader at;
     const int total = all_tiles<P>(table, sizes);
     for (int tile = blockIdx.x; tile < total; tile += gridDim.x) {
-      multiply_fitting<P, GRAIN>(ring, at, find_work<P>(table, sizes, tile), sizes, result, sorted);
+      multiply_fitting<P, NARROWEST>(ring, at, find_work<P>(table, sizes, tile), sizes, result, sorted);
     }
   }
 }
