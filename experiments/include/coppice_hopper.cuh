@@ -112,6 +112,10 @@ static __device__ __forceinline__ void coppice_barrier_wait_cluster(coppice_u32 
 static __device__ __forceinline__ void coppice_named_barrier(int number, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
 }
+// As that, for those who need not wait for the others.
+static __device__ __forceinline__ void coppice_named_arrive(int number, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(number), "r"(threads) : "memory");
+}
 
 // ---- bulk copies ----
 

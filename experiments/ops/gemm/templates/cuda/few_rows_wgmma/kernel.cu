@@ -183,7 +183,17 @@ static __device__ __forceinline__ void consume(const Place& p, coppice_bf16* out
   int use = 0;
   for (int tile = p.tile + group * p.stride; tile < p.tiles; tile += GROUPS * p.stride, ++use) {
     float acc[kRowTiles][COLUMNS / 2];  // the first products set them
+#if GROUPS > 1  // in turn: who waits for a stage must not be more than one use of it behind
+    if (tile != p.tile) {
+      coppice_named_barrier(1 + group, 2 * 128);
+    }
+#endif
     multiply(acc, p, at, use == 0);
+#if GROUPS > 1
+    if (tile + p.stride < p.tiles) {
+      coppice_named_arrive(2 - group, 2 * 128);
+    }
+#endif
     at.pass((GROUPS - 1) * p.steps);
     if (use > 0) {
       coppice_barrier_wait_cluster(p.free + 8 * group, (use - 1) % 2);
