@@ -116,7 +116,8 @@ static inline double coppice_widen_e4m3(std::uint8_t x) {
     return __builtin_nan("");
   }
   const int exponent = (x >> 3) & 15, mantissa = x & 7;
-  const double size = exponent == 0 ? __builtin_ldexp(mantissa, -9) : __builtin_ldexp(8 + mantissa, exponent - 10);
+  const double size =
+      exponent == 0 ? __builtin_ldexp(mantissa, -9) : __builtin_ldexp(8 + mantissa, exponent - 10);
   return (x & 0x80) != 0 ? -size : size;
 }
 // Element i of a floating tensor, widened exactly.

@@ -9,7 +9,7 @@
 
 namespace {
 
-constexpr std::int64_t kBlock = 128;     // elements that share a scale
+constexpr std::int64_t kBlock = 128;      // elements that share a scale
 constexpr double kLeastGap = 1.0 / 4096;  // between what is chosen and what is not
 
 struct Shape {
@@ -97,8 +97,11 @@ std::vector<float> bias_of(const coppice_problem* p, const Shape& s) {
 }
 
 // w[0 .. n) of e4m3 with the scales of its blocks, times x.
-double dot(const coppice_tensor* w, std::int64_t from, const coppice_tensor* scale,
-           std::int64_t scale_from, const std::vector<double>& x) {
+double dot(const coppice_tensor* w,
+           std::int64_t from,
+           const coppice_tensor* scale,
+           std::int64_t scale_from,
+           const std::vector<double>& x) {
   double total = 0.0;
   const auto n = static_cast<std::int64_t>(x.size());
   for (std::int64_t block = 0; block < n / kBlock; ++block) {
@@ -113,8 +116,8 @@ double dot(const coppice_tensor* w, std::int64_t from, const coppice_tensor* sca
 
 }  // namespace
 
-// Parameters: skew (0: all experts alike, else some have larger logits for all tokens). Logits whose
-// choice rounding could change are drawn again.
+// Parameters: skew (0: all experts alike, else some have larger logits for all tokens). Logits
+// whose choice rounding could change are drawn again.
 int coppice_structure(const coppice_problem* p, std::uint64_t seed) {
   const Shape s(p);
   std::uint64_t state = seed;
@@ -168,7 +171,8 @@ int coppice_reference(const coppice_problem* p, double* const* outputs, int part
   const coppice_tensor* s2 = coppice_tensor_of(p, "gemm2_weights_scale");
   const double factor = coppice_constant(p, "routed_scaling_factor");
   const std::int64_t deep = s.hidden / kBlock, flat = s.inter / kBlock;
-  std::vector<double> row(static_cast<std::size_t>(s.hidden)), inner(static_cast<std::size_t>(s.inter));
+  std::vector<double> row(static_cast<std::size_t>(s.hidden)),
+      inner(static_cast<std::size_t>(s.inter));
   for (std::int64_t t = part; t < s.tokens; t += parts) {
     double* out = outputs[0] + t * s.hidden;
     std::fill(out, out + s.hidden, 0.0);
@@ -185,7 +189,8 @@ int coppice_reference(const coppice_problem* p, double* const* outputs, int part
       for (std::int64_t i = 0; i < s.inter; ++i) {
         const std::int64_t up = e * 2 * s.inter + i, gate = up + s.inter;
         const double u = dot(w1, up * s.hidden, s1, (e * 2 * flat + i / kBlock) * deep, row);
-        const double g = dot(w1, gate * s.hidden, s1, (e * 2 * flat + flat + i / kBlock) * deep, row);
+        const double g =
+            dot(w1, gate * s.hidden, s1, (e * 2 * flat + flat + i / kBlock) * deep, row);
         inner[static_cast<std::size_t>(i)] = u * g / (1.0 + std::exp(-g));
       }
       for (std::int64_t d = 0; d < s.hidden; ++d) {

@@ -1,5 +1,6 @@
-// The block-scaled mixture of experts in its plainest form: pair_by_pair uses its choice of experts,
-// and each twin defines one way to go wrong (or to be right differently) and includes this file.
+// The block-scaled mixture of experts in its plainest form: pair_by_pair uses its choice of
+// experts, and each twin defines one way to go wrong (or to be right differently) and includes this
+// file.
 #pragma once
 
 #include "coppice_cpu.h"
@@ -65,12 +66,14 @@ static inline std::int64_t place_of_largest(const float* values, std::int64_t n,
   return best;
 }
 
-// args: logits, bias, local expert or -1 by slot, weight by slot, experts, local experts, first local,
-// groups, kept groups, top_k, factor. One task a token.
+// args: logits, bias, local expert or -1 by slot, weight by slot, experts, local experts, first
+// local, groups, kept groups, top_k, factor. One task a token.
 static inline void choose_experts(const coppice_task* task, void* const* args) {
   constexpr float kOut = -3e38f, kLeast = -1e38f;
-  const std::int64_t token = task->index[0], experts = coppice_dim(args, 4), local = coppice_dim(args, 5);
-  const std::int64_t first = coppice_dim(args, 6), groups = coppice_dim(args, 7), size = experts / groups;
+  const std::int64_t token = task->index[0], experts = coppice_dim(args, 4),
+                     local = coppice_dim(args, 5);
+  const std::int64_t first = coppice_dim(args, 6), groups = coppice_dim(args, 7),
+                     size = experts / groups;
   const std::int64_t kept = TWIN_KEPT(coppice_dim(args, 8), groups), top_k = coppice_dim(args, 9);
   const float* logits = coppice_in<float>(args, 0) + token * experts;
   const coppice_bf16* bias = coppice_in<coppice_bf16>(args, 1);
@@ -110,7 +113,10 @@ static inline void choose_experts(const coppice_task* task, void* const* args) {
 }
 
 // A row of weights with its blocks' scales, times x.
-static inline float scaled_dot(const std::uint8_t* w, const float* scales, const float* x, std::int64_t n) {
+static inline float scaled_dot(const std::uint8_t* w,
+                               const float* scales,
+                               const float* x,
+                               std::int64_t n) {
   const std::int64_t blocks = n / kScaled;
   float total = 0.0f;
   for (std::int64_t b = 0; b < TWIN_BLOCKS(blocks); ++b) {
@@ -127,8 +133,10 @@ static inline float scaled_dot(const std::uint8_t* w, const float* scales, const
 // args: states, their scales, weights, theirs, chosen, inner, top_k, tokens, hidden, inter.
 // grid: [block of inner rows, slot]
 static inline void project_block(const coppice_task* task, void* const* args, std::int64_t rows) {
-  const std::int64_t slot = task->index[1], top_k = coppice_dim(args, 6), tokens = coppice_dim(args, 7);
-  const std::int64_t hidden = coppice_dim(args, 8), inter = coppice_dim(args, 9), token = slot / top_k;
+  const std::int64_t slot = task->index[1], top_k = coppice_dim(args, 6),
+                     tokens = coppice_dim(args, 7);
+  const std::int64_t hidden = coppice_dim(args, 8), inter = coppice_dim(args, 9),
+                     token = slot / top_k;
   const std::int64_t expert = coppice_in<std::int32_t>(args, 4)[slot];
   if (expert < 0) {
     return;
@@ -140,13 +148,16 @@ static inline void project_block(const coppice_task* task, void* const* args, st
            TWIN_TOKEN_SCALE(coppice_in<float>(args, 1)[d / kScaled * tokens + token]);
   }
   const std::uint8_t* w = coppice_in<std::uint8_t>(args, 2) + expert * 2 * inter * hidden;
-  const float* scales = coppice_in<float>(args, 3) + expert * 2 * (inter / kScaled) * (hidden / kScaled);
+  const float* scales =
+      coppice_in<float>(args, 3) + expert * 2 * (inter / kScaled) * (hidden / kScaled);
   float* inner = coppice_out<float>(args, 5) + slot * inter;
   const std::int64_t begin = task->index[0] * rows;
   for (std::int64_t i = begin; i < std::min(begin + rows, inter); ++i) {
     const std::int64_t j = inter + i;
-    const float first = scaled_dot(w + i * hidden, scales + i / kScaled * (hidden / kScaled), x, hidden);
-    const float second = scaled_dot(w + j * hidden, scales + j / kScaled * (hidden / kScaled), x, hidden);
+    const float first =
+        scaled_dot(w + i * hidden, scales + i / kScaled * (hidden / kScaled), x, hidden);
+    const float second =
+        scaled_dot(w + j * hidden, scales + j / kScaled * (hidden / kScaled), x, hidden);
     inner[i] = TWIN_INNER(TWIN_GATED(first, second));
   }
 }
@@ -163,9 +174,11 @@ static inline void collect_block(const coppice_task* task, void* const* args, st
       const std::int64_t expert = coppice_in<std::int32_t>(args, 3)[slot];
       if (expert >= 0) {
         sum += coppice_in<float>(args, 4)[slot] *
-               scaled_dot(coppice_in<std::uint8_t>(args, 1) + (expert * hidden + d) * inter,
-                          coppice_in<float>(args, 2) + (expert * hidden + d) / kScaled * (inter / kScaled),
-                          coppice_in<float>(args, 0) + slot * inter, inter);
+               scaled_dot(
+                   coppice_in<std::uint8_t>(args, 1) + (expert * hidden + d) * inter,
+                   coppice_in<float>(args, 2) + (expert * hidden + d) / kScaled * (inter / kScaled),
+                   coppice_in<float>(args, 0) + slot * inter,
+                   inter);
       }
     }
     coppice_out<coppice_bf16>(args, 5)[token * hidden + d] = coppice_to_bf16(TWIN_RESULT(sum));

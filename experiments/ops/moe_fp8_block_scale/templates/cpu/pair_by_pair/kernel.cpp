@@ -1,12 +1,16 @@
-// Pair by pair: a token's widened state meets a few rows of weights at a time, with independent sums
-// for the compiler to keep in vectors.
+// Pair by pair: a token's widened state meets a few rows of weights at a time, with independent
+// sums for the compiler to keep in vectors.
 #include "plain_fp8_moe.h"
 
 namespace {
 
 // TILE_ROWS rows of weights, `stride` bytes apart, with the same scales, times x.
-void dot_rows(const std::uint8_t* w, std::int64_t stride, const float* scales, const float* x,
-              std::int64_t n, float (&total)[TILE_ROWS]) {
+void dot_rows(const std::uint8_t* w,
+              std::int64_t stride,
+              const float* scales,
+              const float* x,
+              std::int64_t n,
+              float (&total)[TILE_ROWS]) {
   for (float& sum : total) {
     sum = 0.0f;
   }
@@ -38,8 +42,10 @@ COPPICE_KERNEL(choose) {
 
 // grid: [block of inner rows, slot]
 COPPICE_KERNEL(project) {
-  const std::int64_t slot = task->index[1], top_k = coppice_dim(args, 6), tokens = coppice_dim(args, 7);
-  const std::int64_t hidden = coppice_dim(args, 8), inter = coppice_dim(args, 9), token = slot / top_k;
+  const std::int64_t slot = task->index[1], top_k = coppice_dim(args, 6),
+                     tokens = coppice_dim(args, 7);
+  const std::int64_t hidden = coppice_dim(args, 8), inter = coppice_dim(args, 9),
+                     token = slot / top_k;
   const std::int64_t expert = coppice_in<std::int32_t>(args, 4)[slot];
   if (expert < 0) {
     return;
@@ -57,7 +63,8 @@ COPPICE_KERNEL(project) {
   for (std::int64_t i = begin; i < begin + BLOCK_INNER; i += TILE_ROWS) {
     float first[TILE_ROWS], second[TILE_ROWS];
     dot_rows(w + i * hidden, hidden, scales + i / kScaled * deep, x, hidden, first);
-    dot_rows(w + (inter + i) * hidden, hidden, scales + (inter + i) / kScaled * deep, x, hidden, second);
+    dot_rows(
+        w + (inter + i) * hidden, hidden, scales + (inter + i) / kScaled * deep, x, hidden, second);
     for (int r = 0; r < TILE_ROWS; ++r) {
       inner[i + r] = first[r] * second[r] / (1.0f + std::exp(-second[r]));
     }
@@ -78,9 +85,12 @@ COPPICE_KERNEL(collect) {
     const float weight = coppice_in<float>(args, 4)[slot];
     for (std::int64_t d = begin; d < begin + BLOCK_OUTER; d += TILE_ROWS) {
       float sums[TILE_ROWS];
-      dot_rows(coppice_in<std::uint8_t>(args, 1) + (expert * hidden + d) * inter, inter,
+      dot_rows(coppice_in<std::uint8_t>(args, 1) + (expert * hidden + d) * inter,
+               inter,
                coppice_in<float>(args, 2) + (expert * hidden + d) / kScaled * (inter / kScaled),
-               coppice_in<float>(args, 0) + slot * inter, inter, sums);
+               coppice_in<float>(args, 0) + slot * inter,
+               inter,
+               sums);
       for (int r = 0; r < TILE_ROWS; ++r) {
         total[d - begin + r] += weight * sums[r];
       }

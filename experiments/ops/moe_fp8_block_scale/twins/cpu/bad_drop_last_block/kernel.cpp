@@ -1,5 +1,5 @@
 // Wrong: the last 128 products of each sum are lost.
-#define TWIN_BLOCKS(n) ((n) - 1)
+#define TWIN_BLOCKS(n) ((n)-1)
 #include "plain_fp8_moe.h"
 
 // grid: [token]
