@@ -206,7 +206,10 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
 #endif
   const auto arrive = [&] {
     coppice_async_fence();
-    coppice_barrier_arrive(ring.full + 8 * late);
+    __syncwarp();  // one arrival a warp: they are served one after the other
+    if (threadIdx.x % 32 == 0) {
+      coppice_barrier_arrive(ring.full + 8 * late);
+    }
     late = late + 1 == P::kStages ? 0 : late + 1;
   };
   for (int tile = blockIdx.x; tile < total; tile += gridDim.x) {
@@ -410,7 +413,7 @@ static __device__ __forceinline__ void run(const char* rows, const int* sorted, 
   int* own = reinterpret_cast<int*>(shared + (ring.empty + 8 * P::kStages - coppice_shared(shared)));
   if (threadIdx.x == 0) {
     for (int i = 0; i < P::kStages; ++i) {
-      coppice_barrier_init(ring.full + 8 * i, 128 + 1);
+      coppice_barrier_init(ring.full + 8 * i, 4 + 1);
       coppice_barrier_init(ring.empty + 8 * i, 8);
     }
     coppice_barrier_fence();
