@@ -182,6 +182,16 @@ static __device__ __forceinline__ void coppice_wgmma_across(float (&d)[kColumns 
                          COPPICE_D8(40), COPPICE_D8(48), COPPICE_D8(56));
   }
 }
+// D (+)= a b^T: a lies as sixteen rows of 64 columns, each column a row of D; b has kColumns rows.
+template <int kColumns>
+static __device__ __forceinline__ void coppice_wgmma_down(float (&d)[kColumns / 2], coppice_u64 a, coppice_u64 b,
+                                                          int add) {
+  static_assert(kColumns == 16);
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %10, 0;\nwgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {" COPPICE_T0
+               "}, %8, %9, p, 1, 1, 1, 0;\n}"
+               : COPPICE_D8(0)
+               : "l"(a), "l"(b), "r"(add));
+}
 #undef COPPICE_WGMMA_ACROSS
 #undef COPPICE_WGMMA
 #undef COPPICE_D8
