@@ -124,8 +124,8 @@ static __device__ __forceinline__ void merge_cluster(const float* values, const 
 #endif
 
 // A block merges one head: four groups of threads share its splits.
-extern "C" __global__ void __launch_bounds__(LATENT)
-    combine(const float* partial, const float* stats, coppice_bf16* out, float* lse, long long splits) {
+static __device__ __forceinline__ void combine_splits(const float* partial, const float* stats, coppice_bf16* out,
+                                                      float* lse, long long splits) {
   constexpr int kGroups = 4;
   __shared__ float4 parts[kGroups - 1][LATENT / 4];
   const int group = threadIdx.x / (LATENT / 4), column = threadIdx.x % (LATENT / 4);

@@ -582,3 +582,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS_PER_SM)
   }
 #endif
 }
+
+extern "C" __global__ void __launch_bounds__(LATENT)
+    combine(const float* partial, const float* stats, coppice_bf16* out, float* lse, long long splits) {
+  combine_splits(partial, stats, out, lse, splits);
+}

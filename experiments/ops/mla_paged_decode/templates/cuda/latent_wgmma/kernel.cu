@@ -9,7 +9,7 @@ constexpr int kHeads = 16, kTile = 64;
 constexpr int kChunks = (LATENT + ROPE) / 64, kValueChunks = LATENT / 64;  // of 64 columns
 constexpr int kEightBytes = kChunks * 1024;                                // eight tokens, chunk by chunk
 constexpr int kTileBytes = kTile / 8 * kEightBytes;
-constexpr int kBoxes = kTile / BOX, kBoxBytes = BOX / 8 * kEightBytes;
+constexpr int kBoxes = kTile / BOX_TOKENS, kBoxBytes = BOX_TOKENS / 8 * kEightBytes;
 constexpr int kQueryBytes = kChunks * kHeads * 128;
 constexpr int kWeightBytes = kHeads * kTile * 2;
 constexpr int kThreads = 128 * WARPGROUPS;  // that compute
@@ -36,7 +36,7 @@ static __device__ __forceinline__ int head_of(int n) {
 }
 
 static __device__ __forceinline__ int box_place(const Range& r, int i) {
-  const int lane = threadIdx.x % 32, token = (r.first + i) * kTile + lane * BOX;
+  const int lane = threadIdx.x % 32, token = (r.first + i) * kTile + lane * BOX_TOKENS;
   if (i >= r.count || lane >= kBoxes || token >= r.length) {
     return -1;  // behind the last token: its page may not exist
   }
@@ -357,4 +357,9 @@ extern "C" __global__ void __launch_bounds__(kThreads + 32, 1)
     stats[((first_head + threadIdx.x / 2) * splits + split) * 2 + threadIdx.x % 2] = own_stats[threadIdx.x];
   }
 #endif
+}
+
+extern "C" __global__ void __launch_bounds__(LATENT)
+    combine(const float* partial, const float* stats, coppice_bf16* out, float* lse, long long splits) {
+  combine_splits(partial, stats, out, lse, splits);
 }
