@@ -178,17 +178,17 @@ static __device__ __forceinline__ void soften(State& w, float scale) {
     const float base = top == -COPPICE_INFINITY ? 0.0f : top * scale;
     w.shrink[h] = top == w.top[h] ? 1.0f : coppice_exp2(w.top[h] * scale - base);
     w.top[h] = top;
-    float sum = 0.0f;
+    float sum[2] = {};  // two chains
 #pragma unroll
     for (int j = 0; j < TILE_KV / 8; ++j) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         float& x = w.scores[4 * j + 2 * h + i];
         x = coppice_exp2(x * scale - base);
-        sum += x;
+        sum[i] += x;
       }
     }
-    w.sum[h] = w.sum[h] * w.shrink[h] + sum;
+    w.sum[h] = w.sum[h] * w.shrink[h] + (sum[0] + sum[1]);
   }
 }
 
@@ -295,6 +295,9 @@ static __device__ __forceinline__ void attend(State& w, const Reader& r, const T
     release(at.empty_k + 8 * rings.k.stage);
     rings.k.next(STAGES);
     score(w, r, t, step - 1);
+    if (w.sum[0] + w.sum[1] < 0.0f) {  // never: but else the assembler moves the exponentials behind the wait
+      __nanosleep(0);
+    }
     coppice_wgmma_wait<0>();
     coppice_wgmma_hold(w.out);
     release(at.empty_v + 8 * rings.v.stage);
