@@ -101,6 +101,20 @@ static __device__ __forceinline__ float4 coppice_load_shared4(coppice_u32 from) 
 static __device__ __forceinline__ void coppice_store_shared2(coppice_u32 to, float x, float y) {
   asm volatile("st.shared.v2.f32 [%0], {%1,%2};" ::"r"(to), "f"(x), "f"(y) : "memory");
 }
+static __device__ __forceinline__ uint4 coppice_load_shared16(coppice_u32 from) {
+  uint4 v;
+  asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "r"(from)
+               : "memory");
+  return v;
+}
+static __device__ __forceinline__ void coppice_store_shared4(coppice_u32 to, coppice_u32 v) {
+  asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(v) : "memory");
+}
+static __device__ __forceinline__ void coppice_store_shared2bytes(coppice_u32 to, coppice_u32 v) {
+  asm volatile("st.shared.u16 [%0], %1;" ::"r"(to), "h"(static_cast<coppice_u16>(v)) : "memory");
+}
 static __device__ __forceinline__ void coppice_store_shared16(coppice_u32 to, const uint4& v) {
   asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
                : "memory");

@@ -248,6 +248,46 @@ static __device__ __forceinline__ void coppice_wgmma(float (&d)[kColumns / 2], c
                   COPPICE_D8(120));
   }
 }
+
+// A tile in the 128-byte swizzle, 1,024-byte aligned, whose groups of eight 128-byte rows lie apart.
+// Rows along the inner dimension of the product ("along"): groups are `stride` bytes apart, `leading`
+// is not looked at. Rows across it (for coppice_wgmma_across): `stride` from eight rows to the next
+// eight, `leading` from 64 columns to the next 64.
+static __device__ __forceinline__ coppice_u64 coppice_wgmma_spread(coppice_u32 address, int leading, int stride) {
+  return ((address & 0x3ffff) >> 4) | (static_cast<coppice_u64>(leading >> 4) << 16) |
+         (static_cast<coppice_u64>(stride >> 4) << 32) | (1ull << 62);
+}
+#define COPPICE_WGMMA_ACROSS(n, list, a_at, b_at, add_at, ...)                                       \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " add_at ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n \
+               "k16.f32.bf16.bf16 {" list "}, {" a_at "}, " b_at ", p, 1, 1, 1;\n}"                 \
+               : __VA_ARGS__                                                                        \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add))
+// D (+)= a b: a from registers (as coppice_mma's 16 rows a warp), b sixteen rows of kColumns.
+template <int kColumns>
+static __device__ __forceinline__ void coppice_wgmma_across(float (&d)[kColumns / 2], const coppice_u32 (&a)[4],
+                                                            coppice_u64 b, int add) {
+  static_assert(kColumns == 64 || kColumns == 128);
+  if constexpr (kColumns == 64) {
+    COPPICE_WGMMA_ACROSS(64, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3, "%32,%33,%34,%35", "%36", "%37",
+                         COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24));
+  } else {
+    COPPICE_WGMMA_ACROSS(128, COPPICE_T0 "," COPPICE_T1 "," COPPICE_T2 "," COPPICE_T3 "," COPPICE_T4 "," COPPICE_T5 "," COPPICE_T6 "," COPPICE_T7,
+                         "%64,%65,%66,%67", "%68", "%69",
+                         COPPICE_D8(0), COPPICE_D8(8), COPPICE_D8(16), COPPICE_D8(24), COPPICE_D8(32),
+                         COPPICE_D8(40), COPPICE_D8(48), COPPICE_D8(56));
+  }
+}
+// D (+)= a b^T: a lies as sixteen rows of 64 columns, each column a row of D; b has kColumns rows.
+template <int kColumns>
+static __device__ __forceinline__ void coppice_wgmma_down(float (&d)[kColumns / 2], coppice_u64 a, coppice_u64 b,
+                                                          int add) {
+  static_assert(kColumns == 16);
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %10, 0;\nwgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {" COPPICE_T0
+               "}, %8, %9, p, 1, 1, 1, 0;\n}"
+               : COPPICE_D8(0)
+               : "l"(a), "l"(b), "r"(add));
+}
+#undef COPPICE_WGMMA_ACROSS
 #undef COPPICE_WGMMA
 #undef COPPICE_D8
 #undef COPPICE_D4
