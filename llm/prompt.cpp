@@ -191,7 +191,8 @@ Result<Prompt> build_prompt(const PromptSet& prompts,
     filled.push_back({&section, fact == facts.end() ? std::string() : clean_text(fact->second)});
   }
   for (const auto& [name, text] : facts) {
-    if (std::ranges::none_of(prompts.sections(), [&](const auto& s) { return s.name == name; })) {
+    if (std::ranges::find(prompts.sections(), name, &PromptSet::Section::name) ==
+        prompts.sections().end()) {
       return Error{ErrorCode::config, "the prompts have no section \"" + name + "\""};
     }
   }
