@@ -117,11 +117,6 @@ static __device__ __forceinline__ void coppice_named_arrive(int number, int thre
   asm volatile("bar.arrive %0, %1;" ::"r"(number), "r"(threads) : "memory");
 }
 
-// As above without waiting: these threads count as having come.
-static __device__ __forceinline__ void coppice_named_arrive(int number, int threads) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(number), "r"(threads) : "memory");
-}
-
 // ---- bulk copies ----
 
 static __device__ __forceinline__ void coppice_bulk_policy(coppice_u32 to, const void* from, int bytes,
