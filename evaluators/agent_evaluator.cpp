@@ -2,6 +2,7 @@
 
 #include "evaluators/agent_evaluator.h"
 
+#include "core/thread_safety.h"
 #include "evaluators/agent_client.h"
 #include "evaluators/compile_cache.h"
 #include "evaluators/cpu/host_toolchain.h"
@@ -49,13 +50,13 @@ class AgentEvaluator final : public Evaluator {
 
  private:
   struct Agent {
-    std::mutex mutex;
-    std::optional<AgentClient> client;
-    int restarts = 0;
+    Mutex mutex;
+    std::optional<AgentClient> client COPPICE_GUARDED_BY(mutex);
+    int restarts COPPICE_GUARDED_BY(mutex) = 0;
   };
   DeviceSession session() const;
   Result<void> check_target() const;
-  Result<void> revive(Agent& agent);
+  Result<void> revive(Agent& agent) COPPICE_REQUIRES(agent.mutex);
   Evidence failed(const EvaluationTask& task, Verdict verdict) const;
   std::optional<Verdict> compile_all(const Prepared& prepared,
                                      Artifact& out,
@@ -95,7 +96,8 @@ Result<void> AgentEvaluator::revive(Agent& agent) {
               AgentClient::start(config_.backend,
                                  config_.launcher,
                                  config_.program,
-                                 static_cast<int>(&agent - agents_.data())));
+                                 static_cast<int>(&agent - agents_.data()),
+                                 config_.hidden_variables));
   COPPICE_TRY_VOID(fresh.open(session()));
   if (have_frozen_) {
     COPPICE_TRY_VOID(fresh.adopt(frozen_));
@@ -106,11 +108,11 @@ Result<void> AgentEvaluator::revive(Agent& agent) {
 
 Result<void> AgentEvaluator::start() {
   for (Agent& agent : agents_) {
-    const std::lock_guard lock(agent.mutex);
+    const MutexLock lock(agent.mutex);
     COPPICE_TRY_VOID(revive(agent));
   }
   Agent& first = agents_.front();
-  const std::lock_guard lock(first.mutex);
+  const MutexLock lock(first.mutex);
   COPPICE_TRY(scalars_, first.client->host_scalars());
   COPPICE_TRY(environment_, first.client->probe());
   environment_.set("toolchain", toolchain_->version()).set("devices", devices());
@@ -133,13 +135,14 @@ Result<void> AgentEvaluator::check_target() const {
 Result<std::vector<BaselineFrozen>> AgentEvaluator::freeze_baselines(std::stop_token stop) {
   const std::unique_lock cores(cores_);
   for (std::size_t i = 0; i < agents_.size(); ++i) {
-    const std::lock_guard lock(agents_[i].mutex);
-    COPPICE_TRY_VOID(revive(agents_[i]));
+    Agent& agent = agents_[i];
+    const MutexLock lock(agent.mutex);
+    COPPICE_TRY_VOID(revive(agent));
     if (i == 0) {
-      COPPICE_TRY(frozen_, agents_[i].client->freeze(stop));
+      COPPICE_TRY(frozen_, agent.client->freeze(stop));
       have_frozen_ = true;
     } else {
-      COPPICE_TRY_VOID(agents_[i].client->adopt(frozen_));
+      COPPICE_TRY_VOID(agent.client->adopt(frozen_));
     }
   }
   return frozen_;
@@ -152,7 +155,7 @@ Result<void> AgentEvaluator::adopt_baselines(const std::vector<BaselineFrozen>& 
   frozen_ = frozen;
   have_frozen_ = true;
   for (Agent& agent : agents_) {
-    const std::lock_guard lock(agent.mutex);
+    const MutexLock lock(agent.mutex);
     COPPICE_TRY_VOID(revive(agent));
     COPPICE_TRY_VOID(agent.client->adopt(frozen_));
   }
@@ -263,7 +266,7 @@ Result<Evidence> AgentEvaluator::measure(const EvaluationTask& task,
     cores.lock();
   }
   Agent& agent = agents_[static_cast<std::size_t>(device)];
-  const std::lock_guard lock(agent.mutex);
+  const MutexLock lock(agent.mutex);
   COPPICE_TRY_VOID(revive(agent));
   Result<Evidence> evidence = agent.client->evaluate(request, deadline(task), stop);
   if (evidence.ok()) {
@@ -290,13 +293,17 @@ bool builds_disturb_timing() {
 
 Result<std::unique_ptr<Toolchain>> open_toolchain(const std::string& backend,
                                                   const std::string& cache_folder,
-                                                  const std::string& architecture) {
+                                                  const std::string& architecture,
+                                                  const std::vector<std::string>& hidden) {
   if (backend == "cuda") {
-    COPPICE_TRY(std::unique_ptr<Toolchain> nvrtc, cuda::NvrtcToolchain::open(architecture));
+    COPPICE_TRY(std::unique_ptr<Toolchain> nvrtc,
+                cuda::NvrtcToolchain::open(architecture, {}, hidden));
     return cached(std::move(nvrtc), cache_folder);
   }
   if (backend == "cpu") {
-    COPPICE_TRY(std::unique_ptr<Toolchain> host, cpu::HostToolchain::open({}));
+    cpu::HostToolchainConfig config;
+    config.hidden = hidden;
+    COPPICE_TRY(std::unique_ptr<Toolchain> host, cpu::HostToolchain::open(std::move(config)));
     return cached(std::move(host), cache_folder);
   }
   return Error{ErrorCode::config, fmt::format("no toolchain for backend '{}'", backend)};
