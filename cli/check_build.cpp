@@ -144,7 +144,7 @@ Result<BuildCheck> check_build(const std::string& op_folder,
   console.show_progress("building the references and timing the baselines");
   const auto frozen = evaluator->freeze_baselines({});
   if (!frozen.ok() && frozen.error().code == ErrorCode::config) {
-    out.problems.push_back(frozen.error().message);  // references disagree: the op's fault
+    out.problems.push_back(frozen.error().message);  // the reference does not build: the op's fault
     console.clear_progress();
     return out;
   }

@@ -50,6 +50,16 @@ Result<int> count_devices(const RunConfig& config) {
   return static_cast<int>(count);
 }
 
+// Where the run's language models have their keys.
+std::vector<std::string> secret_variables(const RunMaterial& material) {
+  std::vector<std::string> out;
+  for (const LlmModel& model : material.llm ? material.llm->models : std::vector<LlmModel>()) {
+    out.push_back(model.http.key_env);
+    out.insert(out.end(), model.secret_env.begin(), model.secret_env.end());
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material) {
@@ -67,9 +77,12 @@ Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial&
   config.lane_threads = material.config.lane_threads;
   config.isolation = material.config.isolation;
   config.pause_builds = config.backend == "cpu" && evaluators::builds_disturb_timing();
+  config.hidden_variables = secret_variables(material);
   COPPICE_TRY(auto toolchain,
-              evaluators::open_toolchain(
-                  config.backend, config.cache_folder, architecture_of(material.target)));
+              evaluators::open_toolchain(config.backend,
+                                         config.cache_folder,
+                                         architecture_of(material.target),
+                                         config.hidden_variables));
   return evaluators::open_agents(std::move(config), std::move(toolchain), {});
 }
 

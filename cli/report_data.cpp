@@ -2,6 +2,7 @@
 #include "cli/report_data.h"
 
 #include "cli/model_fit.h"
+#include "cli/opponents.h"
 #include "cli/text_diff.h"
 
 #include <cmath>
@@ -58,16 +59,6 @@ Json attempts_of(const RunReader& run) {
     out.push(std::move(item));
   }
   return out;
-}
-
-Json baselines_of(const RunReader& run) {
-  return Json::array_of(run.fold().baselines(), [](const BaselineFrozen& baseline) {
-    Json item = Json::object();
-    item.set("workload", baseline.workload).set("name", baseline.name);
-    item.set("median_us", to_microseconds(baseline.median));
-    item.set("chosen", baseline.chosen).set("prepacked", baseline.prepacked);
-    return item;
-  });
 }
 
 Json workloads_of(const Performance& performance) {
@@ -283,7 +274,7 @@ Result<Json> report_data(const RunReader& run,
   out.set("stop_reason", fold.stopped() ? Json(fold.stopped()->message) : Json());
   out.set("over_default", over(reader, "over_default"));
   out.set("over_random", over(reader, "over_random"));
-  out.set("baselines", baselines_of(run)).set("best", best_of(run));
+  out.set("baselines", opponents_json(run)).set("best", best_of(run));
   out.set("compare", Json::array_of(compared, [](const RunReader& other) {
             Json item = Json::object();
             item.set("strategy", search::to_text(other.material().config.search.strategy));

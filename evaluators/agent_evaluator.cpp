@@ -2,6 +2,7 @@
 
 #include "evaluators/agent_evaluator.h"
 
+#include "core/thread_safety.h"
 #include "evaluators/agent_client.h"
 #include "evaluators/compile_cache.h"
 #include "evaluators/cpu/host_toolchain.h"
@@ -49,17 +50,17 @@ class AgentEvaluator final : public Evaluator {
 
  private:
   struct Agent {
-    std::mutex mutex;
-    std::optional<AgentClient> client;
-    int restarts = 0;
+    Mutex mutex;
+    std::optional<AgentClient> client COPPICE_GUARDED_BY(mutex);
+    int restarts COPPICE_GUARDED_BY(mutex) = 0;
     std::string lost;  // why it takes no part any more
   };
-  void lose(Agent& agent, const Error& error);
+  void lose(Agent& agent, const Error& error) COPPICE_REQUIRES(agent.mutex);
   Result<Agent*> first_alive();
   Result<void> adopt_on_all(const Agent* but);
   DeviceSession session() const;
   Result<void> check_target() const;
-  Result<void> revive(Agent& agent);
+  Result<void> revive(Agent& agent) COPPICE_REQUIRES(agent.mutex);
   Evidence failed(const EvaluationTask& task, Verdict verdict) const;
   std::optional<Verdict> compile_all(const Prepared& prepared,
                                      Artifact& out,
@@ -104,7 +105,8 @@ Result<void> AgentEvaluator::revive(Agent& agent) {
               AgentClient::start(config_.backend,
                                  config_.launcher,
                                  config_.program,
-                                 static_cast<int>(&agent - agents_.data())));
+                                 static_cast<int>(&agent - agents_.data()),
+                                 config_.hidden_variables));
   COPPICE_TRY_VOID(fresh.open(session()));
   if (have_frozen_) {
     COPPICE_TRY_VOID(fresh.adopt(frozen_));
@@ -132,7 +134,7 @@ Result<AgentEvaluator::Agent*> AgentEvaluator::first_alive() {
 Result<void> AgentEvaluator::start() {
   std::optional<Error> trouble;
   for (Agent& agent : agents_) {
-    const std::lock_guard lock(agent.mutex);
+    const MutexLock lock(agent.mutex);
     if (const Result<void> revived = revive(agent); !revived.ok()) {
       if (agents_.size() == 1) {
         return revived;
@@ -146,7 +148,7 @@ Result<void> AgentEvaluator::start() {
     return *trouble;
   }
   Agent& first = **found;
-  const std::lock_guard lock(first.mutex);
+  const MutexLock lock(first.mutex);
   COPPICE_TRY(scalars_, first.client->host_scalars());
   COPPICE_TRY(environment_, first.client->probe());
   environment_.set("toolchain", toolchain_->version()).set("devices", devices());
@@ -170,7 +172,7 @@ Result<std::vector<BaselineFrozen>> AgentEvaluator::freeze_baselines(std::stop_t
   const std::unique_lock cores(cores_);
   COPPICE_TRY(Agent * first, first_alive());
   {
-    const std::lock_guard lock(first->mutex);
+    const MutexLock lock(first->mutex);
     COPPICE_TRY_VOID(revive(*first));
     COPPICE_TRY(frozen_, first->client->freeze(stop));
     have_frozen_ = true;
@@ -190,7 +192,7 @@ Result<void> AgentEvaluator::adopt_on_all(const Agent* but) {
         continue;
       }
       threads.emplace_back([this, &agent, &result = results[i]] {
-        const std::lock_guard lock(agent.mutex);
+        const MutexLock lock(agent.mutex);
         result = revive(agent);
         if (result.ok()) {
           result = agent.client->adopt(frozen_);
@@ -203,6 +205,7 @@ Result<void> AgentEvaluator::adopt_on_all(const Agent* but) {
       if (agents_.size() == 1) {
         return results[i];
       }
+      const MutexLock lock(agents_[i].mutex);
       lose(agents_[i], results[i].error());
     }
   }
@@ -323,7 +326,7 @@ Result<Evidence> AgentEvaluator::measure(const EvaluationTask& task,
     cores.lock();
   }
   Agent& agent = agents_[static_cast<std::size_t>(device)];
-  const std::lock_guard lock(agent.mutex);
+  const MutexLock lock(agent.mutex);
   COPPICE_TRY_VOID(revive(agent));
   Result<Evidence> evidence = agent.client->evaluate(request, deadline(task), stop);
   if (evidence.ok()) {
@@ -350,13 +353,17 @@ bool builds_disturb_timing() {
 
 Result<std::unique_ptr<Toolchain>> open_toolchain(const std::string& backend,
                                                   const std::string& cache_folder,
-                                                  const std::string& architecture) {
+                                                  const std::string& architecture,
+                                                  const std::vector<std::string>& hidden) {
   if (backend == "cuda") {
-    COPPICE_TRY(std::unique_ptr<Toolchain> nvrtc, cuda::NvrtcToolchain::open(architecture));
+    COPPICE_TRY(std::unique_ptr<Toolchain> nvrtc,
+                cuda::NvrtcToolchain::open(architecture, {}, hidden));
     return cached(std::move(nvrtc), cache_folder);
   }
   if (backend == "cpu") {
-    COPPICE_TRY(std::unique_ptr<Toolchain> host, cpu::HostToolchain::open({}));
+    cpu::HostToolchainConfig config;
+    config.hidden = hidden;
+    COPPICE_TRY(std::unique_ptr<Toolchain> host, cpu::HostToolchain::open(std::move(config)));
     return cached(std::move(host), cache_folder);
   }
   return Error{ErrorCode::config, fmt::format("no toolchain for backend '{}'", backend)};

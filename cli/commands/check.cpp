@@ -151,7 +151,7 @@ Command check_command() {
   command.example = "coppice check experiments/ops/gqa_paged_decode --build";
   command.positionals = {{"PATH", "a config, an op's folder, or the name of either", true}};
   command.options = {
-      {"--build", "", "also compile: references agree, twins are judged rightly", "", false},
+      {"--build", "", "also compile: the reference builds, twins are judged rightly", "", false},
       {"--suite", "NAME", "suite for --build", "the op's first", false},
       {"--target",
        "NAME",

@@ -1,6 +1,7 @@
 // `coppice show`: a run, or one of its candidates with all its evidence.
 #include "cli/commands.h"
 #include "cli/model_fit.h"
+#include "cli/opponents.h"
 #include "cli/run_answer.h"
 #include "cli/run_speed.h"
 #include "cli/words.h"
@@ -120,7 +121,9 @@ std::string run_text(const RunReader& run, const std::vector<Against>& against) 
     }
     table.add({space.name, std::to_string(attempts), std::to_string(valid)});
   }
-  return text + table.text();
+  text += table.text();
+  const std::string opponents = opponents_text(run);
+  return opponents.empty() ? text : text + "frozen at the start:\n" + opponents;
 }
 
 Result<int> show_body(const Arguments& arguments, Console& console) {
@@ -146,8 +149,11 @@ Result<int> show_body(const Arguments& arguments, Console& console) {
     return 0;
   }
   COPPICE_TRY(const auto against, archive::read_comparison(run.log()));
-  console.answer(arguments.has("--json") ? run_answer(run, against).dump()
-                                         : run_text(run, against));
+  if (arguments.has("--json")) {
+    console.answer(run_answer(run, against).set("opponents", opponents_json(run)).dump());
+  } else {
+    console.answer(run_text(run, against));
+  }
   return 0;
 }
 

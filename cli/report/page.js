@@ -131,7 +131,8 @@
       table('#baselines', [
         { title: 'workload', value: (r) => r.workload }, { title: 'baseline', value: (r) => r.name },
         { title: 'median', value: (r) => micro(r.median_us) },
-        { title: '', value: (r) => r.chosen ? 'the bar' : r.prepacked ? 'prepacked: reported apart' : '' }], data.baselines);
+        { title: '', value: (r) => r.chosen ? 'the bar' : r.absent ? 'absent: ' + r.absent : r.refused ? 'refused: ' + r.refused
+          : r.prepacked ? 'prepacked: reported apart' : '' }], data.baselines);
     }
   }
 

@@ -122,6 +122,31 @@ TEST_CASE("show tells a run and one candidate with its attempts") {
   CHECK(json.reader("show").at("attempts")->items()->size() >= 1);
 }
 
+TEST_CASE("show lists every opponent that was frozen, with its time or why it has none") {
+  FakeOptions options;
+  options.opponents = true;
+  FakeWorld fake(3, 1, options);
+  const std::string run = fake.run();
+  const std::string archive = fake.folder / "archive";
+  const Said said = say({"show", run, "--archive", archive});
+  CHECK(said.status == 0);
+  CHECK(contains(said.out,
+                 "workload  opponent                  median    note\n"
+                 "small     packedblas                700.0 us  prepacked: reported apart\n"
+                 "small     fakeblas:plain:threads=1   1.00 ms  the bar\n"
+                 "small     slowblas                   2.50 ms\n"
+                 "small     wrongblas                        -  refused: nrmse 1 > 1e-5\n"
+                 "all       lostblas                         -  absent: no liblostblas here\n"));
+  const auto json = Json::parse(say({"show", run, "--archive", archive, "--json"}).out, "show");
+  REQUIRE(json.ok());
+  const auto opponents = json->reader("show").at("opponents")->items();
+  REQUIRE(opponents.ok());
+  REQUIRE(opponents->size() == 5);
+  CHECK((*opponents)[1].at("chosen")->boolean().value());
+  CHECK((*opponents)[2].at("median_us")->real().value() == 2500.0);
+  CHECK(contains((*opponents)[4].at("absent")->text().value(), "and more"));
+}
+
 TEST_CASE("best gives the answer, its source and its plan") {
   const Said said = finished()({"best", "last"});
   CHECK(said.status == 0);
