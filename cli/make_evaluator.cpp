@@ -2,6 +2,7 @@
 #include "cli/make_evaluator.h"
 
 #include "evaluators/agent_evaluator.h"
+#include "evaluators/recorded_evaluator.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -38,6 +39,9 @@ std::string architecture_of(const Target& target) {
 }  // namespace
 
 Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material) {
+  if (material.table != nullptr) {
+    return evaluators::recorded_evaluator(material.table);
+  }
   evaluators::AgentConfig config;
   config.backend = material.config.backend;
   config.launcher = material.config.launcher;

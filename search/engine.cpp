@@ -138,7 +138,10 @@ std::optional<Event> Engine::State::next_work(int lane, std::vector<Event>& out)
     pace.asks(lane, elapsed);
   }
   if (phase == Phase::searching) {
-    if (const auto spent = budget_spent()) {
+    if (limit) {
+      end_search(*limit->spent, message);
+      message = limit->reason;
+    } else if (const auto spent = budget_spent()) {
       end_search(*spent, message);
     }
   }
@@ -293,7 +296,9 @@ std::vector<Event> Engine::State::observe(const Event& input) {
   } else if (const auto* tick = std::get_if<Tick>(&input)) {
     elapsed = std::max(elapsed, tick->elapsed);
   } else if (const auto* request = std::get_if<StopRequested>(&input)) {
-    if (!user_stop && phase != Phase::done) {
+    if (request->spent) {
+      limit = *request;
+    } else if (!user_stop && phase != Phase::done) {
       user_stop = request->reason.empty() ? "stopped by the user" : request->reason;
     }
   } else if (const auto* resumed = std::get_if<Resumed>(&input)) {

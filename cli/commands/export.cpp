@@ -4,9 +4,12 @@
 #include "cli/engine_at_end.h"
 #include "cli/export_kernel.h"
 #include "cli/frontier_view.h"
+#include "cli/shared_commands.h"
+#include "cli/shared_reader.h"
 #include "cli/tbb_executor.h"
 #include "cli/text_file.h"
 
+#include <algorithm>
 #include <filesystem>
 
 namespace coppice::cli {
@@ -26,7 +29,9 @@ Result<int> export_winner(const RunReader& run, const Arguments& arguments, Cons
       const auto files,
       export_kernel(
           {material.op, material.suite(), material.target, candidate, evidence, run.name()}));
-  const std::string folder = arguments.text("--output", run.name() + "-kernel");
+  std::string fallback = run.name() + "-kernel";
+  std::ranges::replace(fallback, '/', '.');  // of a task
+  const std::string folder = arguments.text("--output", fallback);
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) {
@@ -70,6 +75,10 @@ Result<int> export_events(const RunReader& run, const Arguments& arguments, Cons
 }
 
 Result<int> export_body(const Arguments& arguments, Console& console) {
+  COPPICE_TRY(const auto shared, shared_run_named(arguments));
+  if (shared) {
+    return export_shared(*shared, arguments, console);
+  }
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   const std::string format = arguments.text("--format", "kernel");
   if (format == "kernel") {
@@ -86,9 +95,10 @@ Result<int> export_body(const Arguments& arguments, Console& console) {
     COPPICE_TRY(const search::Engine engine, engine_at_end(run, executor, console));
     return give(frontier_csv(engine.view().frontier(), run.against_baseline()), arguments, console);
   }
-  return Error{
-      ErrorCode::usage,
-      "--format: expected one of kernel, history, memory, frontier, found \"" + format + "\""};
+  return Error{ErrorCode::usage,
+               "--format: expected one of kernel, history, memory, frontier (dispatch: of a run "
+               "that is made of tasks), found \"" +
+                   format + "\""};
 }
 
 }  // namespace
@@ -96,14 +106,15 @@ Result<int> export_body(const Arguments& arguments, Console& console) {
 Command export_command() {
   Command command;
   command.name = "export";
-  command.summary = "the winner as C++, or the run as history, memory or frontier";
+  command.summary = "the winner as C++, or the run as history, memory, frontier or dispatch table";
   command.example = "coppice export last --format kernel --output my_kernel";
   command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false}};
   command.options = {
       {"--format",
        "NAME",
-       "kernel, history (jsonl), memory (json), frontier (csv)",
-       "kernel",
+       "kernel, history (jsonl), memory (json), frontier (csv); of a run that is made of tasks: "
+       "dispatch (json)",
+       "kernel, or dispatch",
        false},
       {"--output", "PATH", "folder (kernel) or file", "RUN-kernel, or stdout", false},
       {"--candidate", "N", "for --format kernel", "best", false}};

@@ -2,6 +2,8 @@
 #include "cli/commands.h"
 #include "cli/model_fit.h"
 #include "cli/run_answer.h"
+#include "cli/shared_commands.h"
+#include "cli/shared_reader.h"
 #include "cli/words.h"
 
 #include <fmt/format.h>
@@ -122,6 +124,10 @@ std::string run_text(const RunReader& run, const std::vector<Against>& against) 
 }
 
 Result<int> show_body(const Arguments& arguments, Console& console) {
+  COPPICE_TRY(const auto shared, shared_run_named(arguments));
+  if (shared) {
+    return show_shared(*shared, arguments, console);
+  }
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   if (arguments.has("--model")) {
     if (arguments.has("CANDIDATE")) {
