@@ -89,7 +89,7 @@ bool better(const DispatchBucket& a, const DispatchBucket& b) {
   return a.timing.has_value() && !b.timing.has_value();
 }
 
-void add(DispatchOp& op, DispatchBucket bucket) {
+void add_bucket(DispatchOp& op, DispatchBucket bucket) {
   for (DispatchBucket& known : op.buckets) {
     if (known.dims == bucket.dims && known.workload == bucket.workload) {
       if (better(bucket, known)) {
@@ -180,7 +180,7 @@ std::vector<DispatchOp> dispatch_of(const SharedReader& run) {
       op = out.end() - 1;
     }
     for (const Workload& workload : material.suite().workloads) {
-      add(*op, bucket_of(*task.run, task.config.name, workload));
+      add_bucket(*op, bucket_of(*task.run, task.config.name, workload));
     }
   }
   for (DispatchOp& op : out) {

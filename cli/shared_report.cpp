@@ -22,7 +22,7 @@ std::string cell(std::string_view text) {
   return "<td>" + html_text(text) + "</td>";
 }
 
-std::string row_of(const std::vector<std::string>& cells) {
+std::string html_row(const std::vector<std::string>& cells) {
   std::string out = "<tr>";
   for (const std::string& text : cells) {
     out += cell(text);
@@ -30,7 +30,7 @@ std::string row_of(const std::vector<std::string>& cells) {
   return out + "</tr>\n";
 }
 
-std::string head_of(const std::vector<std::string>& names) {
+std::string html_head(const std::vector<std::string>& names) {
   std::string out = "<tr>";
   for (const std::string& name : names) {
     out += "<th>" + html_text(name) + "</th>";
@@ -43,7 +43,7 @@ std::string card(std::string_view number, std::string_view what) {
          "</span></div>\n";
 }
 
-std::string header(const SharedReader& run) {
+std::string shared_header(const SharedReader& run) {
   std::string out = "<h1>" + html_text(run.name()) + "</h1>\n<p class=\"sub\">" +
                     html_text(run.stopped() ? run.stopped()->message : "not at its end") +
                     "</p>\n<div class=\"cards\">\n";
@@ -88,7 +88,7 @@ std::string spark(const RunReader& run) {
 
 std::string tasks_section(const SharedReader& run) {
   std::string out = "<section><h2>Tasks</h2><div class=\"scroll\"><table>\n";
-  out += head_of({"task", "weight", "turns", "attempts", "valid", "best", "promoted", "curve"});
+  out += html_head({"task", "weight", "turns", "attempts", "valid", "best", "promoted", "curve"});
   for (const SharedTaskView& task : run.tasks()) {
     const archive::Attempt* best = task.run ? task.run->best() : nullptr;
     const bool promoted = best != nullptr && best->proposal.fidelity == Fidelity::promote;
@@ -114,16 +114,16 @@ std::string dispatch_section(const std::vector<DispatchOp>& table) {
            html_text("Other shapes: the nearest bucket whose winner claims them, else the " +
                      op.fallback) +
            "</p><div class=\"scroll\"><table>\n" +
-           head_of({"workload", "use", "time", "speed-up", "why"});
+           html_head({"workload", "use", "time", "speed-up", "why"});
     for (const DispatchBucket& bucket : op.buckets) {
       const bool compared = bucket.timing && bucket.timing->baseline_median.count() > 0;
-      out += row_of({bucket.workload,
-                     bucket.attempt != nullptr && bucket.use == "candidate"
-                         ? bucket.reader->label(*bucket.attempt)
-                         : bucket.use,
-                     bucket.timing ? time_text(bucket.timing->median) : "-",
-                     compared ? speed_text(bucket.timing->speedup) : "-",
-                     bucket.why});
+      out += html_row({bucket.workload,
+                       bucket.attempt != nullptr && bucket.use == "candidate"
+                           ? bucket.reader->label(*bucket.attempt)
+                           : bucket.use,
+                       bucket.timing ? time_text(bucket.timing->median) : "-",
+                       compared ? speed_text(bucket.timing->speedup) : "-",
+                       bucket.why});
     }
     out += "</table></div>\n";
   }
@@ -189,11 +189,11 @@ std::string turns_section(const SharedReader& run) {
   std::string out = "<section><h2>Turns</h2><p class=\"hint\">";
   out += first == 0 ? "" : fmt::format("The newest {} of {}. ", kMostTurns, turns.size());
   out += "Each is a decision in the log, with its reason.</p><div class=\"scroll\"><table>\n";
-  out += head_of({"turn", "task", "attempts", "took", "log cost", "why"});
+  out += html_head({"turn", "task", "attempts", "took", "log cost", "why"});
   for (std::size_t i = first; i < turns.size(); ++i) {
     const TurnRecord& turn = turns[i];
     const bool ended = turn.ended.has_value();
-    out += row_of(
+    out += html_row(
         {std::to_string(i + 1),
          turn.allocated.task,
          ended ? std::to_string(turn.ended->attempts) : "-",
@@ -225,7 +225,7 @@ Json shared_report_data(const SharedReader& run) {
 }
 
 std::string shared_report_page(const SharedReader& run) {
-  std::string body = header(run) + tasks_section(run) + dispatch_section(dispatch_of(run)) +
+  std::string body = shared_header(run) + tasks_section(run) + dispatch_section(dispatch_of(run)) +
                      turns_figure(run) + turns_section(run);
   body += "<section><h2>How to check this</h2><pre class=\"plain\">coppice replay " +
           html_text(run.name()) + "\ncoppice archive verify " + html_text(run.name()) +

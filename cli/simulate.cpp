@@ -23,7 +23,7 @@ double thread_seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-Evidence evidence_of(const Proposed& proposed, const evaluators::RecordedOutcome* outcome) {
+Evidence simulated_evidence(const Proposed& proposed, const evaluators::RecordedOutcome* outcome) {
   Evidence out = evaluators::recorded_evidence(outcome);
   out.attempt = proposed.attempt;
   out.candidate = proposed.candidate;
@@ -97,7 +97,7 @@ class EnginePlay {
         static_cast<std::int64_t>(world_.best().size()) > kSettled) {
       search_.coverage.take(pinned::log(outcome->milliseconds), *prediction);
     }
-    engine_.handle(Evaluated{evidence_of(flight.proposed, outcome)});
+    engine_.handle(Evaluated{simulated_evidence(flight.proposed, outcome)});
     free_.push_back(flight.proposed.lane);
     std::sort(free_.begin(), free_.end());
   }

@@ -241,7 +241,7 @@ std::size_t Allocator::most_promising(std::string& why) const {
   if (found) {
     const TaskStanding& task = standings_[*found];
     why = fmt::format(
-        "expects {:.4f} % a {}, the most by weight{}", 100.0 * task.rate, unit, yielding);
+        "expects {:.4f} % per {}, the most by weight{}", 100.0 * task.rate, unit, yielding);
     return *found;
   }
   for (std::size_t i = 0; i < standings_.size(); ++i) {
