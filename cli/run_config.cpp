@@ -59,18 +59,6 @@ Result<double> read_amount(const JsonReader& json) {
   return amount;
 }
 
-// An option that this version can't serve: only its default is accepted, so that nobody believes in
-// an effect that is not there.
-Result<void> read_fixed(const JsonReader& json, std::string_view key, bool only, const char* why) {
-  if (const auto member = json.find(key)) {
-    COPPICE_TRY(const bool value, member->boolean());
-    if (value != only) {
-      return member->error(std::string(only ? "true (" : "false (") + why + ")");
-    }
-  }
-  return {};
-}
-
 Result<search::Budget> read_budget(const JsonReader& json) {
   COPPICE_TRY_VOID(json.only_keys({"attempts", "seconds", "money"}));
   search::Budget budget;
@@ -100,7 +88,7 @@ Result<void> read_switches(const JsonReader& json, search::SearchOptions& option
   COPPICE_TRY_VOID(read_bool(json, "world_model", options.world_model));
   COPPICE_TRY_VOID(read_bool(json, "frontier", options.frontier));
   COPPICE_TRY_VOID(read_bool(json, "evolution", options.evolution));
-  COPPICE_TRY_VOID(read_fixed(json, "memory", true, "this version has no such part to turn off"));
+  COPPICE_TRY_VOID(read_bool(json, "memory", options.memory));
   COPPICE_TRY_VOID(read_bool(json, "warm", options.warm));
   return read_bool(json, "tree", options.tree);
 }
@@ -249,7 +237,7 @@ Json write_search(const search::SearchOptions& options, Json out) {
   budget.set("money", options.budget.money);
   Json switches = Json::object();
   switches.set("world_model", options.world_model).set("frontier", options.frontier);
-  switches.set("evolution", options.evolution).set("memory", true);
+  switches.set("evolution", options.evolution).set("memory", options.memory);
   switches.set("tree", options.tree).set("warm", options.warm);
   out.set("strategy", search::to_text(options.strategy));
   out.set("budget", std::move(budget));

@@ -333,6 +333,9 @@ void Engine::State::take(const Evidence& evidence, std::vector<Event>& out) {
     return;
   }
   const Lesson lesson = shared.book.learn(attempt, evidence);
+  if (lesson.valid && attempt.point) {
+    forget_contradicted(shared, *attempt.point, lesson.candidate, out);
+  }
   chooser->learn(attempt, lesson, out);
   if (llm) {
     llm->learn(attempt, lesson, out);
