@@ -1,6 +1,6 @@
 // Measures a long run of many tasks on tables with crashes, hangs and lost devices: does memory
 // stay flat, does anything stall, how soon is the report there.
-// Usage: bench_soak CONFIG ARCHIVE [--without-faults]. CONFIG has tasks that are tables; ARCHIVE
+// Usage: bench_soak tests/bench/soak.json ARCHIVE [--without-faults]. Tasks are tables; ARCHIVE
 // must be fresh. Prints JSON.
 #include "cli/make_evaluator.h"
 #include "cli/replay.h"
