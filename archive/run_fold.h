@@ -145,6 +145,8 @@ class RunFold {
   void see(const LogRow& row, Promoted& event);
   void see(const LogRow& row, WorkRequested& event);
   void see(const LogRow& row, Idle& event);
+  void see(const LogRow& row, SliceEnded& event);
+  void see(const LogRow& row, Allocated& event);
   void apply(EventSeq seq, Insert& insert);
   void apply(EventSeq seq, Update& update);
   void apply(EventSeq seq, Prune& prune);

@@ -2,6 +2,7 @@
 #include "cli/make_evaluator.h"
 
 #include "evaluators/agent_evaluator.h"
+#include "evaluators/recorded_evaluator.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -63,6 +64,9 @@ std::vector<std::string> secret_variables(const RunMaterial& material) {
 }  // namespace
 
 Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material) {
+  if (material.table != nullptr) {
+    return evaluators::recorded_evaluator(material.table);
+  }
   evaluators::AgentConfig config;
   config.backend = material.config.backend;
   config.launcher = material.config.launcher;

@@ -3,6 +3,7 @@
 
 #include "cli/model_fit.h"
 #include "cli/opponents.h"
+#include "cli/pareto.h"
 #include "cli/text_diff.h"
 
 #include <cmath>
@@ -246,6 +247,19 @@ Json model_of(const archive::RunFold& fold) {
   return out;
 }
 
+Json pareto_of(const RunReader& run) {
+  const Yardstick yardstick = yardstick_of(run);
+  return Json::array_of(pareto_front(run), [&](const ParetoPoint& point) {
+    Json item = Json::object();
+    item.set("candidate", point.attempt->proposal.candidate.value);
+    item.set("label", run.label(*point.attempt));
+    item.set("precision", point.attempt->evidence->precision);
+    item.set("speedup", yardstick.speed(point.log_cost)).set("error", point.error);
+    item.set("of_limit", point.attempt->evidence->error);
+    return item;
+  });
+}
+
 Json over(const JsonReader& answer, std::string_view key) {
   const auto best = answer.find("best");
   const auto member = best ? best->find(key) : std::nullopt;
@@ -283,7 +297,7 @@ Result<Json> report_data(const RunReader& run,
           }));
   out.set("tree", tree_of(run)).set("frontier", frontier_of(run, engine));
   out.set("rejected", rejected_of(run)).set("model", model_of(fold));
-  out.set("mutators", mutators_of(engine));
+  out.set("mutators", mutators_of(engine)).set("pareto", pareto_of(run));
   COPPICE_TRY(Json source, source_of(run));
   out.set("source", std::move(source));
   out.set("replay_command", "coppice replay " + run.name());

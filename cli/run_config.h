@@ -2,6 +2,7 @@
 // log.
 #pragma once
 
+#include "cli/task_config.h"
 #include "core/json.h"
 #include "core/result.h"
 #include "search/search_config.h"
@@ -20,8 +21,11 @@ struct RunConfig {
 
   std::string op;  // name or folder
   std::string suite;
-  std::string backend = "cpu";         // cpu, cuda
-  std::string target = "host";         // a table in configs/targets, or what this machine is
+  std::vector<std::string> workloads;  // only these of the suite; empty: all
+  std::string table;                   // a recorded or synthetic table instead of op and suite
+  std::vector<TaskConfig> tasks;  // they share the budget; empty: op, suite and table are the run's
+  std::string backend = "cpu";    // cpu, cuda
+  std::string target = "host";    // a table in configs/targets, or what this machine is
   std::vector<std::string> templates;  // empty: all that the target can run
   std::uint64_t seed = 1;
   search::SearchOptions search;      // strategy, budget, lanes, finalists, switches
@@ -42,6 +46,8 @@ Result<RunConfig> run_config(const JsonReader& json);
 Result<RunConfig> load_run_config(const std::string& path);
 // "best-of-n" is as good as "best_of_n".
 Result<search::Strategy> strategy_named(std::string_view text);
+// What one of its tasks searches, as if it were a run by itself.
+RunConfig config_of_task(const RunConfig& config, std::size_t task);
 // Canonical: run_config(to_json(c)) gives c again.
 Json to_json(const RunConfig& config);
 

@@ -34,6 +34,12 @@ class RunObserver {
   virtual void waiting(Nanoseconds elapsed, const search::EngineView& view) = 0;
 };
 
+// How much of the search belongs to this call; 0 = no limit. What is in flight is finished.
+struct Turn {
+  std::int64_t attempts = 0;
+  Nanoseconds seconds{};
+};
+
 struct RunLoop {
   RunRecorder& recorder;
   evaluators::Evaluator& evaluator;
@@ -47,10 +53,12 @@ struct RunLoop {
   Nanoseconds elapsed_before{};  // of earlier sessions
   std::uint64_t secret = 0;      // values of this session's tests are drawn from it
   LlmDesk* llm = nullptr;        // where a language model is asked
+  Turn turn = {};
 };
 
 struct RunEnd {
-  bool interrupted = false;  // resumable; otherwise the engine said Stopped
+  bool interrupted = false;  // resumable; otherwise the engine said Stopped, or
+  bool turn_over = false;    // the turn is over: the search can go on
   std::optional<Stopped> stopped;
   Nanoseconds elapsed{};  // over all sessions
 };

@@ -4,6 +4,8 @@
 #include "cli/engine_at_end.h"
 #include "cli/export_kernel.h"
 #include "cli/frontier_view.h"
+#include "cli/shared_commands.h"
+#include "cli/shared_reader.h"
 #include "cli/tbb_executor.h"
 #include "cli/text_file.h"
 #include "cli/torch_build.h"
@@ -49,7 +51,9 @@ Result<int> export_winner(const RunReader& run, const Arguments& arguments, Cons
       const auto files,
       export_kernel(
           {material.op, material.suite(), material.target, candidate, evidence, run.name()}));
-  const std::string folder = arguments.text("--output", run.name() + "-kernel");
+  std::string fallback = run.name() + "-kernel";
+  std::ranges::replace(fallback, '/', '.');  // of a task
+  const std::string folder = arguments.text("--output", fallback);
   COPPICE_TRY_VOID(write_files(folder, files));
   console.answer(folder);
   if (candidate.backend == "cpu") {
@@ -110,6 +114,10 @@ Result<int> export_events(const RunReader& run, const Arguments& arguments, Cons
 }
 
 Result<int> export_body(const Arguments& arguments, Console& console) {
+  COPPICE_TRY(const auto shared, shared_run_named(arguments));
+  if (shared) {
+    return export_shared(*shared, arguments, console);
+  }
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   const std::string format = arguments.text("--format", "kernel");
   if (format == "kernel") {
@@ -130,7 +138,8 @@ Result<int> export_body(const Arguments& arguments, Console& console) {
     return give(frontier_csv(engine.view().frontier(), run.against_baseline()), arguments, console);
   }
   return Error{ErrorCode::usage,
-               "--format: expected one of kernel, torch, history, memory, frontier, found \"" +
+               "--format: expected one of kernel, torch, history, memory, frontier (dispatch: of a run "
+               "that is made of tasks), found \"" +
                    format + "\""};
 }
 
@@ -140,14 +149,16 @@ Command export_command() {
   Command command;
   command.name = "export";
   command.summary =
-      "the winner as C++ or a torch package, or the run as history, memory or frontier";
+      "the winner as C++ or a torch package, or the run as history, memory, frontier or dispatch "
+      "table";
   command.example = "coppice export last --format kernel --output my_kernel";
   command.positionals = {{"RUN", "name, its unique beginning, or last (default)", false}};
   command.options = {
       {"--format",
        "NAME",
-       "kernel, torch (Python package), history (jsonl), memory (json), frontier (csv)",
-       "kernel",
+       "kernel, torch (Python package), history (jsonl), memory (json), frontier (csv); of a run "
+       "that is made of tasks: dispatch (json)",
+       "kernel, or dispatch",
        false},
       {"--output",
        "PATH",

@@ -4,6 +4,8 @@
 #include "cli/opponents.h"
 #include "cli/run_answer.h"
 #include "cli/run_speed.h"
+#include "cli/shared_commands.h"
+#include "cli/shared_reader.h"
 #include "cli/words.h"
 
 #include <fmt/format.h>
@@ -127,6 +129,10 @@ std::string run_text(const RunReader& run, const std::vector<Against>& against) 
 }
 
 Result<int> show_body(const Arguments& arguments, Console& console) {
+  COPPICE_TRY(const auto shared, shared_run_named(arguments));
+  if (shared) {
+    return show_shared(*shared, arguments, console);
+  }
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   if (arguments.has("--model")) {
     if (arguments.has("CANDIDATE")) {
