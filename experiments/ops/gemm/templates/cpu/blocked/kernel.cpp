@@ -1,6 +1,7 @@
 // Packs A once into tiles of rows; then each task packs the slices of its columns of B on its own
 // stack and multiplies them at once, so that packed B never leaves the caches of the core that
-// needs it. A tile of C stays in registers over a slice of k.
+// needs it. A tile of C stays in registers over a slice of k. Few rows are multiplied without
+// packing.
 #include "coppice_cpu.h"
 #include "lay_out.h"
 
@@ -219,7 +220,59 @@ void multiply_slice(const Part& p, std::int64_t first, float* panels) {
   }
 }
 
+// Two rows of A times kDotColumns rows of B, along k where they lie.
+constexpr int kDotColumns = 4;
+
+struct Dots {
+  V acc[2][kDotColumns] = {};
+  float tail[2][kDotColumns] = {};
+
+  Dots(const T* const* a, const T* const* b, std::int64_t k) {
+    std::int64_t d = 0;
+    for (; d + kLanes <= k; d += kLanes) {
+      const V x = load<kLanes>(a[0] + d), y = load<kLanes>(a[1] + d);
+#pragma GCC unroll 4
+      for (int j = 0; j < kDotColumns; ++j) {
+        const V z = load<kLanes>(b[j] + d);
+        acc[0][j] += x * z;
+        acc[1][j] += y * z;
+      }
+    }
+    for (; d < k; ++d) {
+      for (int j = 0; j < kDotColumns; ++j) {
+        tail[0][j] += coppice_widen(a[0][d]) * coppice_widen(b[j][d]);
+        tail[1][j] += coppice_widen(a[1][d]) * coppice_widen(b[j][d]);
+      }
+    }
+  }
+  T get(int i, int j) const {
+    return coppice_narrow<T>(sum<kLanes>(acc[i][j]) + tail[i][j]);
+  }
+};
+
 }  // namespace
+
+// With few rows packing costs more than it saves: B is read once, where it lies. Rows and columns
+// past the end repeat the last one and are not stored. grid: [four columns]
+COPPICE_KERNEL(dot) {
+  const Shape s = shape_of(args, 3);
+  const std::int64_t column = task->index[0] * kDotColumns;
+  const T* b[kDotColumns];
+  for (int j = 0; j < kDotColumns; ++j) {
+    b[j] = coppice_in<T>(args, 1) + std::min(column + j, s.n - 1) * s.k;
+  }
+  for (std::int64_t i = 0; i < s.m; i += 2) {
+    const T* const first = coppice_in<T>(args, 0) + i * s.k;
+    const T* const a[2] = {first, i + 1 < s.m ? first + s.k : first};
+    const Dots dots(a, b, s.k);
+    for (std::int64_t r = 0; r < 2 && i + r < s.m; ++r) {
+      for (std::int64_t j = 0; j < kDotColumns && column + j < s.n; ++j) {
+        coppice_out<T>(args, 2)[(i + r) * s.n + column + j] =
+            dots.get(static_cast<int>(r), static_cast<int>(j));
+      }
+    }
+  }
+}
 
 // grid: [group of tiles of A]
 COPPICE_KERNEL(pack) {
