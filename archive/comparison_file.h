@@ -32,10 +32,10 @@ struct ComparedRun {
   Digest head;                  // of the other run's log
   // Attempts of the other run: all, and until it had its final best of the search.
   std::int64_t attempts = 0;
-  std::optional<std::int64_t> best_after;
+  std::optional<std::int64_t> best_after = std::nullopt;
   // Attempts of this run until it had a result as good as that; absent: never.
-  std::optional<std::int64_t> as_good_after;
-  std::vector<ComparedWorkload> workloads;
+  std::optional<std::int64_t> as_good_after = std::nullopt;
+  std::vector<ComparedWorkload> workloads = {};
   friend bool operator==(const ComparedRun&, const ComparedRun&) = default;
 };
 

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -24,19 +25,28 @@ constexpr Nanoseconds kAnswer = std::chrono::seconds(60);
 class HangUpWatch {
  public:
   explicit HangUpWatch(int fd)
-      : thread_([this, fd](const std::stop_token& end) {
+      : bell_(::eventfd(0, EFD_CLOEXEC)), thread_([this, fd](const std::stop_token& end) {
           while (!end.stop_requested()) {
-            pollfd item{fd, 0, 0};
-            if (::poll(&item, 1, 200) > 0 && (item.revents & (POLLHUP | POLLERR)) != 0) {
+            pollfd items[2] = {{fd, 0, 0}, {bell_.get(), POLLIN, 0}};
+            if (::poll(items, 2, 200) > 0 && (items[0].revents & (POLLHUP | POLLERR)) != 0) {
               stop_.request_stop();
               return;
             }
           }
         }) {}
+  HangUpWatch(const HangUpWatch&) = delete;
+  HangUpWatch& operator=(const HangUpWatch&) = delete;
+  // Rings, so that no answer waits for the end of a poll.
+  ~HangUpWatch() {
+    thread_.request_stop();
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t rung = ::write(bell_.get(), &one, sizeof one);
+  }
   std::stop_token token() const { return stop_.get_token(); }
 
  private:
   std::stop_source stop_;
+  const Fd bell_;
   std::jthread thread_;
 };
 
