@@ -8,7 +8,8 @@ constexpr int kBoxes = TILE_K / 64;    // of 64 elements, the width of the swizz
 constexpr int kBox = ROWS * 128;       // bytes of weights
 constexpr int kStage = kBoxes * kBox;
 constexpr int kActivations = COLUMNS * 128;  // bytes of a box
-constexpr int kRowTiles = ROWS / 64;
+constexpr int kRowTiles = (ROWS + 63) / 64;  // 32 rows: the product's other half is of no use
+constexpr int kUsed = ROWS < 64 ? ROWS : 64;  // rows of a product
 constexpr int kConsumers = GROUPS * 128;
 constexpr int kEights = COLUMNS / 8 / SPLIT;    // of columns that a block adds up
 constexpr int kPiece = kEights * ROWS * 8 * 4;  // bytes of them from one block
@@ -132,6 +133,9 @@ static __device__ __forceinline__ void send(const float (&acc)[kRowTiles][COLUMN
   const coppice_u32 own = p.sums + group * kSums + p.rank * kPiece + (warp * 16 + lane / 4) * 32 + lane % 4 * 8;
 #pragma unroll
   for (int s = 0; s < SPLIT; ++s) {
+    if (warp * 16 >= kUsed) {
+      break;
+    }
     const coppice_u32 to = coppice_map_shared(own, s);
 #pragma unroll
     for (int e = 0; e < kEights; ++e) {
@@ -140,7 +144,7 @@ static __device__ __forceinline__ void send(const float (&acc)[kRowTiles][COLUMN
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
           const int i = 4 * (s * kEights + e) + 2 * h;
-          coppice_store_cluster_pair(to + ((e * kRowTiles + m) * 64 + h * 8) * 32, acc[m][i], acc[m][i + 1]);
+          coppice_store_cluster_pair(to + ((e * kRowTiles + m) * kUsed + h * 8) * 32, acc[m][i], acc[m][i + 1]);
         }
       }
     }
@@ -160,9 +164,12 @@ static __device__ __forceinline__ void add_up(const Place& p, int group, int til
 #pragma unroll
     for (int r = 0; r < kRowTiles; ++r) {
       float sum[4] = {};
+      if (row >= kUsed) {
+        break;
+      }
 #pragma unroll
       for (int s = 0; s < SPLIT; ++s) {
-        const float4 v = coppice_load_shared4(from + s * kPiece + (e * kRowTiles + r) * (64 * 32));
+        const float4 v = coppice_load_shared4(from + s * kPiece + (e * kRowTiles + r) * (kUsed * 32));
         sum[0] += v.x, sum[1] += v.y, sum[2] += v.z, sum[3] += v.w;
       }
       const int column = tile * ROWS + r * 64 + row, first = (p.rank * kEights + e) * 8 + half * 4;
