@@ -31,19 +31,6 @@ static __device__ __forceinline__ void coppice_tensor_copy5(coppice_u32 to, cons
       "l"(&map), "r"(barrier), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(x[4]), "l"(policy)
       : "memory");
 }
-// The same boxes into the L2 cache only.
-static __device__ __forceinline__ void coppice_tensor_prefetch3(const coppice_tensor_map& map, int x0, int x1,
-                                                                int x2) {
-  asm volatile("cp.async.bulk.prefetch.tensor.3d.L2.global.tile [%0, {%1, %2, %3}];" ::"l"(&map), "r"(x0),
-               "r"(x1), "r"(x2)
-               : "memory");
-}
-static __device__ __forceinline__ void coppice_tensor_prefetch5(const coppice_tensor_map& map,
-                                                                const int (&x)[5]) {
-  asm volatile("cp.async.bulk.prefetch.tensor.5d.L2.global.tile [%0, {%1, %2, %3, %4, %5}];" ::"l"(&map),
-               "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(x[4])
-               : "memory");
-}
 // Before the tensor cores or the copy engine read what ordinary stores or cp.async wrote.
 static __device__ __forceinline__ void coppice_async_fence() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");

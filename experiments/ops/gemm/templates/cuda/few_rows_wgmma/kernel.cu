@@ -8,7 +8,11 @@ constexpr int kBoxes = TILE_K / 64;    // of 64 elements, the width of the swizz
 constexpr int kBox = ROWS * 128;       // bytes of weights
 constexpr int kStage = kBoxes * kBox;
 constexpr int kActivations = COLUMNS * 128;  // bytes of a box
-constexpr int kRowTiles = ROWS / 64;
+constexpr int kRowTiles = (ROWS + 63) / 64;  // 32 rows: the product's other half is of no use
+constexpr int kUsed = ROWS < 64 ? ROWS : 64;  // rows of a product
+// Products into the same sums wait for each other, longer than a narrow one takes: sets by turns.
+constexpr int kTurns = ROWS == 32 ? 4 : ROWS == 64 ? 2 : 1;
+constexpr int kSets = kRowTiles * kTurns;
 constexpr int kConsumers = GROUPS * 128;
 constexpr int kEights = COLUMNS / 8 / SPLIT;    // of columns that a block adds up
 constexpr int kPiece = kEights * ROWS * 8 * 4;  // bytes of them from one block
@@ -82,7 +86,7 @@ struct Reader {
   }
 };
 
-static __device__ __forceinline__ void multiply(float (&acc)[kRowTiles][COLUMNS / 2], const Place& p,
+static __device__ __forceinline__ void multiply(float (&acc)[kSets][COLUMNS / 2], const Place& p,
                                                 Reader& at, bool is_first) {
   int last = 0;
 #pragma unroll 1
@@ -102,7 +106,8 @@ static __device__ __forceinline__ void multiply(float (&acc)[kRowTiles][COLUMNS 
       for (int i = 0; i < 4; ++i) {  // 16 elements are 32 bytes: 2 in a descriptor
 #pragma unroll
         for (int m = 0; m < kRowTiles; ++m) {
-          coppice_wgmma<COLUMNS>(acc[m], a + m * 512 + i * 2, b + i * 2, step > 0 || box > 0 || i > 0);
+          coppice_wgmma<COLUMNS>(acc[m + i % kTurns], a + m * 512 + i * 2, b + i * 2,
+                                 step > 0 || box > 0 || i >= kTurns);
         }
       }
     }
@@ -118,8 +123,15 @@ static __device__ __forceinline__ void multiply(float (&acc)[kRowTiles][COLUMNS 
   }
   coppice_wgmma_wait<0>();
 #pragma unroll
-  for (int m = 0; m < kRowTiles; ++m) {
+  for (int m = 0; m < kSets; ++m) {
     coppice_wgmma_hold(acc[m]);
+  }
+#pragma unroll
+  for (int turn = 1; turn < kTurns; ++turn) {
+#pragma unroll
+    for (int i = 0; i < COLUMNS / 2; ++i) {
+      acc[0][i] += acc[turn][i];
+    }
   }
   if (threadIdx.x % 32 == 0) {
     coppice_barrier_arrive(p.empty + 8 * last);
@@ -127,11 +139,14 @@ static __device__ __forceinline__ void multiply(float (&acc)[kRowTiles][COLUMNS 
 }
 
 // Columns in eights, each to the block that adds it up: rows of eight sums.
-static __device__ __forceinline__ void send(const float (&acc)[kRowTiles][COLUMNS / 2], const Place& p, int group) {
+static __device__ __forceinline__ void send(const float (&acc)[kSets][COLUMNS / 2], const Place& p, int group) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
   const coppice_u32 own = p.sums + group * kSums + p.rank * kPiece + (warp * 16 + lane / 4) * 32 + lane % 4 * 8;
 #pragma unroll
   for (int s = 0; s < SPLIT; ++s) {
+    if (warp * 16 >= kUsed) {
+      break;
+    }
     const coppice_u32 to = coppice_map_shared(own, s);
 #pragma unroll
     for (int e = 0; e < kEights; ++e) {
@@ -140,7 +155,7 @@ static __device__ __forceinline__ void send(const float (&acc)[kRowTiles][COLUMN
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
           const int i = 4 * (s * kEights + e) + 2 * h;
-          coppice_store_cluster_pair(to + ((e * kRowTiles + m) * 64 + h * 8) * 32, acc[m][i], acc[m][i + 1]);
+          coppice_store_cluster_pair(to + ((e * kRowTiles + m) * kUsed + h * 8) * 32, acc[m][i], acc[m][i + 1]);
         }
       }
     }
@@ -160,9 +175,12 @@ static __device__ __forceinline__ void add_up(const Place& p, int group, int til
 #pragma unroll
     for (int r = 0; r < kRowTiles; ++r) {
       float sum[4] = {};
+      if (row >= kUsed) {
+        break;
+      }
 #pragma unroll
       for (int s = 0; s < SPLIT; ++s) {
-        const float4 v = coppice_load_shared4(from + s * kPiece + (e * kRowTiles + r) * (64 * 32));
+        const float4 v = coppice_load_shared4(from + s * kPiece + (e * kRowTiles + r) * (kUsed * 32));
         sum[0] += v.x, sum[1] += v.y, sum[2] += v.z, sum[3] += v.w;
       }
       const int column = tile * ROWS + r * 64 + row, first = (p.rank * kEights + e) * 8 + half * 4;
@@ -182,7 +200,7 @@ static __device__ __forceinline__ void consume(const Place& p, coppice_bf16* out
   at.pass(group * p.steps);
   int use = 0;
   for (int tile = p.tile + group * p.stride; tile < p.tiles; tile += GROUPS * p.stride, ++use) {
-    float acc[kRowTiles][COLUMNS / 2];  // the first products set them
+    float acc[kSets][COLUMNS / 2];  // the first products set them
 #if GROUPS > 1  // in turn: who waits for a stage must not be more than one use of it behind
     if (tile != p.tile) {
       coppice_named_barrier(1 + group, 2 * 128);

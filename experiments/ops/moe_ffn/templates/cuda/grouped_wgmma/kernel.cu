@@ -168,30 +168,6 @@ static __device__ __forceinline__ void fetch_weights(coppice_u32 to, const coppi
   });
 }
 
-// Goes through the steps of all of a block's tiles, AHEAD of them what is fetched, and calls their weights
-// into the second-level cache: memory is further away than the ring is deep.
-template <class P>
-struct Scout {
-  Work w{};
-  int tile, step = 0, end = 0;
-  __device__ __forceinline__ Scout() : tile(static_cast<int>(blockIdx.x) - static_cast<int>(gridDim.x)) {}
-  __device__ __forceinline__ void advance(const Table& table, const Sizes& sizes,
-                                          const coppice_tensor_map& weights) {
-    if (step == end) {
-      tile += gridDim.x;
-      if (tile >= all_tiles<P>(table, sizes)) {
-        tile -= gridDim.x;
-        return;
-      }
-      w = find_work<P>(table, sizes, tile);
-      step = P::first_step(sizes, w.split);
-      end = P::first_step(sizes, w.split + 1);
-    }
-    each_box<P>(w, step++ * 64, sizes,
-                [&](const int(&at)[5], int) { coppice_tensor_prefetch5(weights, at); });
-  }
-};
-
 // The warpgroup that feeds the ring. Thread t copies chunk t % 8 of rows t / 8, t / 8 + 16, ...; its
 // copies of a step are complete LAG steps later, when it says so to the step's barrier.
 template <class P>
@@ -203,14 +179,6 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
   const coppice_u32 place = P::kWeightBytes + row * 128 + ((chunk ^ (row % 8)) * 16);
   const int total = all_tiles<P>(table, sizes), row_bytes = P::depth(sizes) * 2;
   int stage = 0, phase = 1, late = 0, behind = 0;
-#if AHEAD > 0
-  Scout<P> scout;
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < AHEAD; ++i) {
-      scout.advance(table, sizes, weights);
-    }
-  }
-#endif
   const auto arrive = [&] {
     coppice_async_fence();
     __syncwarp();  // one arrival a warp: they are served one after the other
@@ -236,9 +204,6 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
       if (threadIdx.x == 0) {
         coppice_barrier_expect(ring.full + 8 * stage, P::kWeightBytes);
         fetch_weights<P>(to, weights, ring.full + 8 * stage, w, step * 64, sizes);
-#if AHEAD > 0
-        scout.advance(table, sizes, weights);
-#endif
       }
 #pragma unroll
       for (int p = 0; p < kPasses; ++p) {
