@@ -16,7 +16,7 @@ void recall_dead_ends(Shared& shared, std::vector<Event>& out) {
     }
     const AxisSpace& space = shared.domain.axes(fact.template_index);
     const auto words = [&](std::size_t axis, std::uint16_t level) {
-      return space.axis(axis).name + "=" + to_text(space.axis(axis).levels[level]);
+      return space.axis(axis).name + "=" + coppice::to_text(space.axis(axis).levels[level]);
     };
     Insert insert;
     insert.node = shared.tree.next_id();

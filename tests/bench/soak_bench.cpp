@@ -23,10 +23,6 @@ namespace {
 
 using Watch = std::chrono::steady_clock;
 
-double seconds_since(Watch::time_point start) {
-  return std::chrono::duration<double>(Watch::now() - start).count();
-}
-
 template <class T>
 T must(Result<T> result) {
   if (!result.ok()) {
@@ -206,7 +202,7 @@ int main(int count, char** words) {
       [&](const cli::RunMaterial& material) -> Result<std::unique_ptr<evaluators::Evaluator>> {
         COPPICE_TRY(auto table, cli::make_evaluator(material));
         if (!faulty) {
-          return std::move(table);
+          return table;
         }
         return std::unique_ptr<evaluators::Evaluator>(std::make_unique<FaultyEvaluator>(
             std::move(table), faults, hash_text(material.config.table)));

@@ -7,7 +7,6 @@
 #include <map>
 
 using namespace coppice;
-using namespace coppice::tests;
 
 namespace {
 
@@ -103,11 +102,11 @@ TEST_CASE("a shared budget is spent to the last attempt, and each task ends with
 }
 
 TEST_CASE("tasks that stopped gaining keep their floor and yield the rest") {
-  auto shared = allocator({{"dry", 1.0}, {"wet", 1.0}, {"dead", 1.0}}, attempts(1000));
+  auto shared = allocator({{"dry", 1.0}, {"wet", 1.0}, {"dead", 1.0}}, attempts(8000));
   const auto spent = played(shared, {{"dry", 0.0}, {"wet", 0.05}, {"dead", 0.0}});
-  CHECK(spent.at("wet") > 600);
-  CHECK(spent.at("dry") >= 83 - 20);  // a third of a quarter, but for a turn
-  CHECK(spent.at("dead") >= 83 - 20);
+  CHECK(spent.at("wet") > 6000);
+  CHECK(spent.at("dry") >= 666 - 100);  // a third of a quarter, but for a turn
+  CHECK(spent.at("dead") >= 666 - 100);
   CHECK(shared.standings()[0].yields());
   CHECK_FALSE(shared.standings()[1].yields());
 }
@@ -123,8 +122,8 @@ TEST_CASE("the same inputs give the same turns and the same words") {
   const std::map<std::string, double> gain = {{"a", 0.003}, {"b", 0.02}, {"c", 0.0}};
   std::string first;
   std::string second;
-  auto one = allocator({{"a", 1.0}, {"b", 1.5}, {"c", 1.0}}, attempts(900));
-  auto two = allocator({{"a", 1.0}, {"b", 1.5}, {"c", 1.0}}, attempts(900));
+  auto one = allocator({{"a", 1.0}, {"b", 1.5}, {"c", 1.0}}, attempts(8000));
+  auto two = allocator({{"a", 1.0}, {"b", 1.5}, {"c", 1.0}}, attempts(8000));
   played(one, gain, &first);
   played(two, gain, &second);
   CHECK(first == second);
