@@ -63,7 +63,7 @@ Json name_list(const std::vector<std::string>& list) {
   return Json::array_of(list, [](const std::string& name) { return Json(name); });
 }
 
-Json dims_json(const DimMap& dims) {
+Json package_dims(const DimMap& dims) {
   Json out = Json::object();
   for (const auto& [name, extent] : dims) {
     out.set(name, extent);
@@ -173,7 +173,7 @@ class PackageWriter {
       COPPICE_CHECK(workload != nullptr && item.job < what_.cubins.size());
       Json json = Json::object();
       json.set("workload", item.workload).set("hidden", item.hidden);
-      json.set("dims", dims_json(workload->dims)).set("code", code_name(item.job));
+      json.set("dims", package_dims(workload->dims)).set("code", code_name(item.job));
       const auto packed = what_.structures.find(item.workload);
       json.set(
           "scalars",
