@@ -137,10 +137,11 @@ Result<int> export_body(const Arguments& arguments, Console& console) {
     COPPICE_TRY(const search::Engine engine, engine_at_end(run, executor, console));
     return give(frontier_csv(engine.view().frontier(), run.against_baseline()), arguments, console);
   }
-  return Error{ErrorCode::usage,
-               "--format: expected one of kernel, torch, history, memory, frontier (dispatch: of a run "
-               "that is made of tasks), found \"" +
-                   format + "\""};
+  return Error{
+      ErrorCode::usage,
+      "--format: expected one of kernel, torch, history, memory, frontier (dispatch: of a run "
+      "that is made of tasks), found \"" +
+          format + "\""};
 }
 
 }  // namespace
