@@ -16,7 +16,7 @@ using namespace coppice::tests;
 namespace {
 
 // The folder of the op is gone: only the archive is left.
-Said replayed(FakeShared& shared, const std::string& run) {
+Said replay_of_all(FakeShared& shared, const std::string& run) {
   std::filesystem::remove_all(shared.fake.folder / "tiny");
   return shared.say({"replay", run});
 }
@@ -65,7 +65,7 @@ TEST_CASE("tasks share one budget, each ends with a promoted winner, and every l
   CHECK(shared.opened > 3);
   CHECK(shared.fake.evaluator.frozen == 2);
   CHECK(shared.fake.evaluator.adopted >= 1);
-  const Said said = replayed(shared, end.run);
+  const Said said = replay_of_all(shared, end.run);
   CAPTURE(said.out, said.err);
   CHECK(all_match(said));
 }
@@ -93,7 +93,7 @@ TEST_CASE("show, best, report and export tell of all tasks") {
   const std::string run = shared.run().run;
   const Said shown = shared.say({"show", run});
   CHECK(contains(shown.out, "tiny.small"));
-  CHECK(contains(shown.out, "its first turn"));
+  CHECK(contains(shown.out, "finalists and promotion"));  // of the newest turns
   const Said json = shared.say({"show", run, "--json"});
   const auto parsed = Json::parse(json.out, "show");
   REQUIRE(parsed.ok());
@@ -135,7 +135,7 @@ TEST_CASE("an interrupted shared run goes on where it was, to the same budget, a
   CHECK(reader.attempts() == 90);
   CHECK(reader.sessions() == 3);
   CHECK_FALSE(shared.resume(first.run).ok());  // it has ended
-  CHECK(all_match(replayed(shared, first.run)));
+  CHECK(all_match(replay_of_all(shared, first.run)));
 }
 
 TEST_CASE("a lost device cuts a turn off; what was in flight is tried again and the run goes on") {
@@ -151,7 +151,7 @@ TEST_CASE("a lost device cuts a turn off; what was in flight is tried again and 
   REQUIRE(reader.tasks()[2].run->best() != nullptr);
   CHECK(reader.attempts() >= 90);
   CHECK(contains(shared.fake.streams.err(), "the fake device is gone"));
-  CHECK(all_match(replayed(shared, end.run)));
+  CHECK(all_match(replay_of_all(shared, end.run)));
 }
 
 TEST_CASE("a machine that opens no evaluator ends the run with words, not in a loop") {
@@ -281,6 +281,6 @@ TEST_CASE("a shared run that is killed again and again keeps what it had and rep
   REQUIRE(reader.stopped());
   CHECK(reader.attempts() == 600);
   CHECK(reader.sessions() > 5);
-  CHECK(all_match(replayed(shared, name)));
+  CHECK(all_match(replay_of_all(shared, name)));
   CHECK(shared.say({"archive", "verify", name}).status == 0);
 }

@@ -19,7 +19,7 @@ SearchSpace small_space() {
 
 // A log of every point of small_space() in which `dead` levels of "tile" never work; `unroll`: only
 // rows with this level of it.
-planner::WarmSource log_of(const std::string& name,
+planner::WarmSource memory_log_of(const std::string& name,
                            const std::set<std::uint16_t>& dead,
                            std::optional<std::uint16_t> unroll = std::nullopt,
                            int copies = 2) {
@@ -82,9 +82,9 @@ Seen play(bool memory, const std::vector<planner::WarmSource>& logs, const World
 
 TEST_CASE("a level that never worked is a dead end, as sure as there are logs that show it") {
   const SearchSpace space = small_space();
-  const planner::WarmSource one = log_of("one", {3});
-  const planner::WarmSource two = log_of("two", {3});
-  const planner::WarmSource three = log_of("three", {3, 1});
+  const planner::WarmSource one = memory_log_of("one", {3});
+  const planner::WarmSource two = memory_log_of("two", {3});
+  const planner::WarmSource three = memory_log_of("three", {3, 1});
   const auto maturity = [&](const std::vector<planner::WarmSource>& logs) {
     const search::Memory memory(space, logs);
     REQUIRE_FALSE(memory.facts().empty());
@@ -105,7 +105,7 @@ TEST_CASE("a level that never worked is a dead end, as sure as there are logs th
 
 TEST_CASE("what always held beside a dead end is its prerequisite") {
   const SearchSpace space = small_space();
-  const search::Memory memory(space, {log_of("one", {3}, 1, 6), log_of("two", {3}, 1, 6)});
+  const search::Memory memory(space, {memory_log_of("one", {3}, 1, 6), memory_log_of("two", {3}, 1, 6)});
   REQUIRE(memory.facts().size() == 1);
   const search::DeadEnd& fact = memory.facts().front();
   REQUIRE(fact.prerequisites.size() == 1);
@@ -116,7 +116,7 @@ TEST_CASE("what always held beside a dead end is its prerequisite") {
 
 TEST_CASE("a template's default is never kept out, and a valid point ends the fact") {
   const SearchSpace space = small_space();
-  search::Memory memory(space, {log_of("one", {0}), log_of("two", {0})});
+  search::Memory memory(space, {memory_log_of("one", {0}), memory_log_of("two", {0})});
   CHECK_FALSE(memory.avoids(0, {{0, 0}}));
   CHECK(memory.avoids(0, {{0, 1}}));
   CHECK(memory.contradicted(0, {{1, 0}}).empty());
@@ -126,7 +126,7 @@ TEST_CASE("a template's default is never kept out, and a valid point ends the fa
 }
 
 TEST_CASE("memory keeps attempts out of confirmed dead ends and says why; memory=off does not") {
-  const std::vector<planner::WarmSource> logs = {log_of("monday", {3}), log_of("tuesday", {3})};
+  const std::vector<planner::WarmSource> logs = {memory_log_of("monday", {3}), memory_log_of("tuesday", {3})};
   const World world = [](const Proposed& proposed) {
     Answer answer = bowl(proposed);
     answer.failure = proposed.spec.genome.levels[0] == 3 ? FailureClass::crash : answer.failure;
@@ -144,7 +144,7 @@ TEST_CASE("memory keeps attempts out of confirmed dead ends and says why; memory
 }
 
 TEST_CASE("a valid default where memory saw a dead end brings the level back") {
-  const std::vector<planner::WarmSource> logs = {log_of("monday", {0}), log_of("tuesday", {0})};
+  const std::vector<planner::WarmSource> logs = {memory_log_of("monday", {0}), memory_log_of("tuesday", {0})};
   const Seen seen = play(true, logs, bowl);
   CHECK(seen.tiles == std::set<std::uint16_t>{0, 1, 2, 3});
   CHECK(contains(seen.edits, "memory was wrong: candidate"));
