@@ -20,9 +20,9 @@ SearchSpace small_space() {
 // A log of every point of small_space() in which `dead` levels of "tile" never work; `unroll`: only
 // rows with this level of it.
 planner::WarmSource memory_log_of(const std::string& name,
-                           const std::set<std::uint16_t>& dead,
-                           std::optional<std::uint16_t> unroll = std::nullopt,
-                           int copies = 2) {
+                                  const std::set<std::uint16_t>& dead,
+                                  std::optional<std::uint16_t> unroll = std::nullopt,
+                                  int copies = 2) {
   planner::WarmSource out;
   out.name = name;
   planner::WarmTemplate rows;
@@ -105,7 +105,8 @@ TEST_CASE("a level that never worked is a dead end, as sure as there are logs th
 
 TEST_CASE("what always held beside a dead end is its prerequisite") {
   const SearchSpace space = small_space();
-  const search::Memory memory(space, {memory_log_of("one", {3}, 1, 6), memory_log_of("two", {3}, 1, 6)});
+  const search::Memory memory(space,
+                              {memory_log_of("one", {3}, 1, 6), memory_log_of("two", {3}, 1, 6)});
   REQUIRE(memory.facts().size() == 1);
   const search::DeadEnd& fact = memory.facts().front();
   REQUIRE(fact.prerequisites.size() == 1);
@@ -126,7 +127,8 @@ TEST_CASE("a template's default is never kept out, and a valid point ends the fa
 }
 
 TEST_CASE("memory keeps attempts out of confirmed dead ends and says why; memory=off does not") {
-  const std::vector<planner::WarmSource> logs = {memory_log_of("monday", {3}), memory_log_of("tuesday", {3})};
+  const std::vector<planner::WarmSource> logs = {memory_log_of("monday", {3}),
+                                                 memory_log_of("tuesday", {3})};
   const World world = [](const Proposed& proposed) {
     Answer answer = bowl(proposed);
     answer.failure = proposed.spec.genome.levels[0] == 3 ? FailureClass::crash : answer.failure;
@@ -144,7 +146,8 @@ TEST_CASE("memory keeps attempts out of confirmed dead ends and says why; memory
 }
 
 TEST_CASE("a valid default where memory saw a dead end brings the level back") {
-  const std::vector<planner::WarmSource> logs = {memory_log_of("monday", {0}), memory_log_of("tuesday", {0})};
+  const std::vector<planner::WarmSource> logs = {memory_log_of("monday", {0}),
+                                                 memory_log_of("tuesday", {0})};
   const Seen seen = play(true, logs, bowl);
   CHECK(seen.tiles == std::set<std::uint16_t>{0, 1, 2, 3});
   CHECK(contains(seen.edits, "memory was wrong: candidate"));
