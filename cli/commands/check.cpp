@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/host_target.h"
 #include "cli/run_material.h"
+#include "cli/shared_material.h"
 #include "experiments/op_loader.h"
 
 #include <filesystem>
@@ -55,23 +56,38 @@ void check_op(Findings& findings, const std::string& folder, const Places& place
   }
 }
 
+void note_templates(Findings& findings, const RunMaterial& material, const std::string& of) {
+  for (const TemplateSpace& space : material.templates.spaces) {
+    findings.notes.push_back(of + "template " + space.name + ": " +
+                             std::to_string(space.space.size()) + " axes, " +
+                             std::to_string(space.space.raw_size()) + " combinations");
+  }
+  for (const LeftOut& left : material.templates.left_out) {
+    findings.notes.push_back(of + "template " + left.template_name +
+                             " is left out here: " + left.reason);
+  }
+}
+
 void check_config(Findings& findings, const std::string& path, const Places& places) {
   const Result<RunConfig> config = load_run_config(path);
   if (!config.ok()) {
     return add(findings, config.error());
   }
+  if (!config->tasks.empty()) {
+    const Result<SharedMaterial> shared = gather_tasks(*config, places, nullptr);
+    if (!shared.ok()) {
+      return add(findings, shared.error().within(path));
+    }
+    for (const RunMaterial& task : shared->tasks) {
+      note_templates(findings, task, "task " + task.op.name + " " + task.config.suite + ": ");
+    }
+    return;
+  }
   const Result<RunMaterial> material = gather(*config, places);
   if (!material.ok()) {
     return add(findings, material.error().within(path));
   }
-  for (const TemplateSpace& space : material->templates.spaces) {
-    findings.notes.push_back("template " + space.name + ": " + std::to_string(space.space.size()) +
-                             " axes, " + std::to_string(space.space.raw_size()) + " combinations");
-  }
-  for (const LeftOut& left : material->templates.left_out) {
-    findings.notes.push_back("template " + left.template_name +
-                             " is left out here: " + left.reason);
-  }
+  note_templates(findings, *material, "");
 }
 
 Result<Findings> check(const std::string& wanted, const Places& places) {

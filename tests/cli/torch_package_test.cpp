@@ -22,7 +22,7 @@ struct CudaRun {
     write(folder / "run.json",
           R"({"schema": 1, "op": ")" + std::string(COPPICE_SOURCE_DIR) + "/experiments/ops/" + op +
               R"(", "suite": ")" + suite +
-              R"(", "backend": "cuda", "target": "sm_90", "seed": 1, "budget": {"attempts": 3}})");
+              R"(", "backend": "cuda", "target": "sm_90", "seed": 1, "budget": {"attempts": 8}})");
     const auto config = cli::load_run_config(folder / "run.json");
     REQUIRE(config.ok());
     auto gathered = cli::gather(*config, cli::Places{{COPPICE_SOURCE_DIR}});
@@ -53,6 +53,7 @@ struct CudaRun {
 // The package with made-up code: everything but the compilers.
 std::map<std::string, std::string> package_of(const CudaRun& world) {
   const cli::RunMaterial& material = world.reader->material();
+  REQUIRE(world.reader->best() != nullptr);
   const auto candidate = world.reader->candidate(*world.reader->best());
   REQUIRE(candidate.ok());
   std::map<std::string, cli::PackedStructure> structures;
