@@ -4,6 +4,7 @@
 #include "cli/dispatch.h"
 #include "tests/cli/shared_world.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -246,10 +247,14 @@ TEST_CASE("a shared run that is killed again and again keeps what it had and rep
   FakeOptions options;
   options.measure_takes = std::chrono::microseconds(2000);
   int calls = 0;
+  int begun = -1;  // told when a child has got as far as measuring
   FakeShared* here = nullptr;
   options.before_measure = [&] {
     if (++calls == 3) {
       here->fake.interrupts = 1;
+    }
+    if (begun >= 0) {
+      static_cast<void>(::write(begun, "x", 1) == 1);
     }
   };
   FakeShared shared(600, options);
@@ -258,16 +263,25 @@ TEST_CASE("a shared run that is killed again and again keeps what it had and rep
   shared.fake.interrupts = 0;
   std::mt19937 random(7);
   for (int i = 0; i < 4 * kKills; ++i) {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
     const pid_t child = ::fork();
     REQUIRE(child >= 0);
     if (child == 0) {
+      ::close(ends[0]);
+      ::fcntl(ends[1], F_SETFL, O_NONBLOCK);
+      begun = ends[1];
       const auto end = shared.resume(name);
       ::_exit(end.ok() ? 0 : end.error().message.find("has ended") != std::string::npos ? 1 : 4);
     }
+    ::close(ends[1]);
     if (i < kKills) {
-      ::usleep(30'000 + random() % 120'000);
+      char told = 0;
+      CHECK(::read(ends[0], &told, 1) >= 0);  // nothing: it has ended
+      ::usleep(random() % 60'000);
       ::kill(child, SIGKILL);
     }
+    ::close(ends[0]);
     int status = 0;
     REQUIRE(::waitpid(child, &status, 0) == child);
     if (WIFEXITED(status)) {
