@@ -270,6 +270,7 @@ TEST_CASE("a shared run that is killed again and again keeps what it had and rep
     if (child == 0) {
       ::close(ends[0]);
       ::fcntl(ends[1], F_SETFL, O_NONBLOCK);
+      ::signal(SIGPIPE, SIG_IGN);  // the parent listens only before it kills
       begun = ends[1];
       const auto end = shared.resume(name);
       ::_exit(end.ok() ? 0 : end.error().message.find("has ended") != std::string::npos ? 1 : 4);
@@ -278,7 +279,7 @@ TEST_CASE("a shared run that is killed again and again keeps what it had and rep
     if (i < kKills) {
       char told = 0;
       CHECK(::read(ends[0], &told, 1) >= 0);  // nothing: it has ended
-      ::usleep(random() % 60'000);
+      ::usleep(static_cast<useconds_t>(random() % 60'000));
       ::kill(child, SIGKILL);
     }
     ::close(ends[0]);
