@@ -53,13 +53,14 @@ class [[nodiscard]] Result {
     COPPICE_CHECK(ok());
     return *std::get_if<0>(&state_);
   }
-  T&& value() && {
+  // By value: a reference into a temporary would not outlive a range-for's first line.
+  T value() && {
     COPPICE_CHECK(ok());
     return std::move(*std::get_if<0>(&state_));
   }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
-  T&& operator*() && { return std::move(*this).value(); }
+  T operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 

@@ -4,6 +4,9 @@
 #include "core/value.h"
 #include "tests/support/catch.h"
 
+#include <type_traits>
+#include <vector>
+
 using namespace coppice;
 
 namespace {
@@ -62,4 +65,14 @@ TEST_CASE("a value's text reads back as the same value") {
   CHECK(to_text(Value(2.0)) == "2.0");
   CHECK(to_text(Value(1e300)) == "1e+300");
   CHECK(to_text(Value(std::string("bf16"))) == "bf16");
+}
+
+TEST_CASE("a loop over the value of a result that nobody keeps sees the value") {
+  const auto numbers = []() -> Result<std::vector<int>> { return std::vector<int>{1, 2, 3}; };
+  static_assert(std::is_same_v<decltype(numbers().value()), std::vector<int>>);
+  int sum = 0;
+  for (const int number : numbers().value()) {
+    sum += number;
+  }
+  CHECK(sum == 6);
 }
