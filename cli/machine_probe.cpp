@@ -49,10 +49,11 @@ Piece compiler() {
   return piece;
 }
 
-// The first of the names that the loader finds; the library is closed again.
+// The first of the names that the loader finds. The library stays: some leave memory behind when
+// they go, and others crash.
 std::string loadable(std::initializer_list<const char*> names) {
   for (const char* name : names) {
-    if (void* library = ::dlopen(name, RTLD_LAZY | RTLD_LOCAL)) {
+    if (void* library = ::dlopen(name, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE)) {
       ::dlclose(library);
       return name;
     }

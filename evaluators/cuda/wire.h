@@ -72,7 +72,9 @@ class WireReader {
       return {};
     }
     std::vector<T> out(count);
-    std::memcpy(out.data(), rest_.data(), count * sizeof(T));
+    if (count > 0) {
+      std::memcpy(out.data(), rest_.data(), count * sizeof(T));
+    }
     rest_.remove_prefix(count * sizeof(T));
     return out;
   }
