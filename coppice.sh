@@ -27,7 +27,7 @@ packages=(g++ cmake ninja-build pkgconf
   libseccomp-dev libzstd-dev zlib1g-dev libcli11-dev libcurl4-openssl-dev node-d3)
 # Opponents that kernels are timed against.
 packages+=(libopenblas-dev libdnnl-dev)
-test_packages=(catch2 git libcpp-httplib-dev)
+test_packages=(catch2 git libcpp-httplib-dev make)
 # Tests that need one of these are skipped, by name, where the distribution does not have it.
 optional_test_packages=(clang-format-14 chromium patchelf)
 
