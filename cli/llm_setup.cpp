@@ -160,9 +160,13 @@ Result<void> read_search_options(const JsonReader& json, LlmSetup& setup) {
   }
   const auto& known = llm::llm_actions();
   for (const std::string& action : options.actions) {
-    if (std::ranges::find(known, action) == known.end() || action == "repair") {
+    if (std::ranges::find(known, action) == known.end() || action == "repair" ||
+        action == "advise") {
       return json.complain("actions: \"" + action + "\" is none that can be asked for");
     }
+  }
+  if (options.advise < 0 || options.advise > 1'000'000) {
+    return json.complain("advise: expected a number of attempts, 0 for never");
   }
   if (setup.prompt_tokens < 2000 || setup.prompt_tokens > 2'000'000) {
     return json.complain("prompt_tokens: expected 2000 to 2000000");
@@ -186,13 +190,14 @@ Result<LlmSetup> llm_setup(const JsonReader& json) {
                  "share",
                  "repairs",
                  "actions",
+                 "advise",
                  "prompt_tokens"});
   int schema = 0;
   fields.need("schema", schema).maybe("note", note);
   fields.need("models", models).need("budget", budget);
   fields.maybe("slots", setup.search.slots).maybe("share", setup.search.share);
   fields.maybe("repairs", setup.search.repairs).maybe("actions", setup.search.actions);
-  fields.maybe("prompt_tokens", setup.prompt_tokens);
+  fields.maybe("advise", setup.search.advise).maybe("prompt_tokens", setup.prompt_tokens);
   COPPICE_TRY(setup, fields.done(std::move(setup)));
   if (schema != 1) {
     return json.complain(fmt::format("expected schema 1, found {}", schema));

@@ -45,6 +45,9 @@ struct RunLoop {
   Nanoseconds elapsed_before{};  // of earlier sessions
   std::uint64_t secret = 0;      // values of this session's tests are drawn from it
   LlmDesk* llm = nullptr;        // where a language model is asked
+  // Evidence comes from records: results and answers are taken in the order in which their recorded
+  // costs end, so that the number of threads never matters.
+  bool recorded_order = false;
 };
 
 struct RunEnd {

@@ -74,6 +74,7 @@ class ProposalReader {
     const std::vector<JsonReader> items = list.items().value();
     for (std::size_t i = 0; i < items.size(); ++i) {
       const std::string part = fmt::format("{}[{}]", name, i);
+      part_ = part;
       if (i >= kMostParts) {
         refuse(part, fmt::format("only {} are read", kMostParts));
         return;
@@ -154,7 +155,7 @@ class ProposalReader {
   }
 
   Reason insert(const JsonReader& item) {
-    Reason why = keys(item, {"op", "parent", "title", "text", "priority", "reason", "ref"});
+    Reason why = keys(item, {"op", "parent", "title", "text", "priority", "reason", "ref", "axes"});
     if (!why.empty()) {
       return why;
     }
@@ -187,11 +188,69 @@ class ProposalReader {
     if (!ref.empty() && !refs_.emplace(ref, next_).second) {
       return fmt::format("ref \"{}\" is taken", ref);
     }
+    if (const auto axes = item.find("axes")) {
+      insert.text += new_axes(*axes);
+    }
     nodes_[next_] = {
-        insert.node, insert.parent, insert.kind, NodeState::open, insert.template_name};
+        insert.node, insert.parent, insert.kind, NodeState::open, insert.template_name, {}};
     ++next_;
     ++inserts_;
     out_.edits.emplace_back(std::move(insert));
+    return {};
+  }
+
+  // What a new axis is asked for with, as words for whoever writes the code. The axes themselves
+  // come with that code.
+  std::string new_axes(const JsonReader& list) {
+    std::string out;
+    const std::vector<JsonReader> items =
+        list.is_array() ? list.items().value() : std::vector<JsonReader>();
+    if (items.empty()) {
+      refuse(part_ + ".axes", "expected an array of axes");
+    }
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      std::string words;
+      if (Reason why = new_axis(items[i], words); !why.empty()) {
+        refuse(fmt::format("{}.axes[{}]", part_, i), std::move(why));
+      } else {
+        out += words;
+      }
+    }
+    return out;
+  }
+
+  Reason new_axis(const JsonReader& item, std::string& words) const {
+    const std::string name = item.is_object() ? this->words(item, "name", 40) : "";
+    const bool plain = !name.empty() && std::ranges::all_of(name, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    });
+    if (!plain || (name[0] >= '0' && name[0] <= '9')) {
+      return "name: expected small letters, digits and _";
+    }
+    if (std::ranges::find(scope_.axes, name, [](const auto& a) { return a.first; }) !=
+        scope_.axes.end()) {
+      return fmt::format("there is an axis \"{}\" already", name);
+    }
+    const auto list = item.find("levels");
+    std::vector<Value> levels;
+    if (list && list->is_array()) {
+      const std::vector<JsonReader> given = list->items().value();
+      for (const JsonReader& one : given) {
+        const auto level = one.value();
+        if (!level.ok() || std::ranges::find(levels, *level) != levels.end() ||
+            (!levels.empty() && level->index() != levels.front().index())) {
+          return "levels: expected distinct values of one type";
+        }
+        levels.push_back(*level);
+      }
+    }
+    if (levels.size() < 2 || levels.size() > 8) {
+      return "levels: expected 2 to 8 of them";
+    }
+    words = fmt::format("\nDeclare the axis {} with the levels", name);
+    for (const Value& level : levels) {
+      words += " " + coppice::to_text(level);
+    }
     return {};
   }
 
@@ -221,6 +280,10 @@ class ProposalReader {
       if (state != "open" && state != "closed") {
         return "state: expected open or closed";
       }
+      if (target->kind != NodeKind::idea) {
+        return fmt::format("node {}: only ideas are opened or closed, measurements do the rest",
+                           target->id.value);
+      }
       update.state = state == "open" ? NodeState::open : NodeState::closed;
     }
     if (!update.priority && !update.state) {
@@ -242,6 +305,9 @@ class ProposalReader {
     }
     if (target->state == NodeState::pruned) {
       return fmt::format("node {} is pruned already", target->id.value);
+    }
+    if (!target->keep.empty()) {
+      return fmt::format("node {}: {}", target->id.value, target->keep);
     }
     out_.edits.emplace_back(Prune{target->id, words(item, "reason", 300)});
     prune_below(target->id.value);
@@ -293,6 +359,7 @@ class ProposalReader {
   const ProposalScope& scope_;
   std::uint64_t next_;
   std::size_t inserts_ = 0;
+  std::string part_;  // that is read
   std::map<std::uint64_t, ProposalNode> nodes_;
   std::map<std::string, std::uint64_t, std::less<>> refs_;
   Proposals out_;
@@ -307,7 +374,9 @@ std::string_view proposals_schema() {
          R"("parent":{"type":["integer","string"]},"node":{"type":["integer","string"]},)"
          R"("title":{"type":"string"},"text":{"type":"string"},"priority":{"type":"number"},)"
          R"("state":{"type":"string","enum":["open","closed"]},"reason":{"type":"string"},)"
-         R"("ref":{"type":"string"}}}},)"
+         R"("ref":{"type":"string"},"axes":{"type":"array","items":{"type":"object",)"
+         R"("required":["name","levels"],"properties":{"name":{"type":"string"},)"
+         R"("levels":{"type":"array"}}}}}}},)"
          R"("priors":{"type":"array","items":{"type":"object",)"
          R"("required":["axis","level","gain","confidence"],"properties":{"axis":{"type":"string"},)"
          R"("level":{"type":["number","string","boolean"]},"gain":{"type":"number"},)"

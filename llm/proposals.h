@@ -18,6 +18,7 @@ struct ProposalNode {
   NodeKind kind = NodeKind::structural;
   NodeState state = NodeState::open;
   std::string template_name;
+  std::string keep{};  // why it may not be given up; empty: it may
 };
 
 struct ProposalScope {
@@ -50,13 +51,15 @@ struct Proposals {
 std::string_view proposals_schema();
 
 // {"edits": [{"op": "insert", "parent", "title", "text"?, "priority"?, "reason", "ref"?} |
+//             each insert also "axes"?: [{"name", "levels"}] |
 //            {"op": "update", "node", "priority"?, "state"?, "reason"} |
 //            {"op": "prune", "node", "reason"}],
 //  "priors": [{"axis", "level", "gain", "confidence"}]}
 // A parent is an id, or the ref of an insert above it. Refused one by one: unknown ids and refs,
 // a parent that is pruned or comes later (so no cycles), inserts beyond most_inserts, the root, an
-// edit without reason, numbers that are not finite or beyond reason, unknown keys, and any key that
-// names a measured field. Errors: no JSON object at all.
+// edit without reason, a node that measurements speak for, closing what is no idea, an axis that is
+// there already or has not 2 to 8 levels of one type, numbers that are not finite or beyond reason,
+// unknown keys, and any key that names a measured field. Errors: no JSON object at all.
 Result<Proposals> read_proposals(std::string_view text, const ProposalScope& scope);
 
 }  // namespace coppice::llm

@@ -213,6 +213,7 @@ std::optional<Proposed> Engine::State::next_search(std::vector<Event>& out) {
   proposed.parents = std::move(choice->parents);
   proposed.mutator = std::move(choice->mutator);
   proposed.prediction = choice->prediction;
+  proposed.opinion = shared.advice.expects(choice->point);
   proposed.why = std::move(choice->why);
   return proposed;
 }
@@ -303,6 +304,7 @@ std::vector<Event> Engine::State::observe(const Event& input) {
     }
   } else if (const auto* replied = std::get_if<LlmReplied>(&input)) {
     money += replied->cost.money;
+    offer(*replied);
     if (llm && phase == Phase::searching && !user_stop) {
       llm->take(*replied, out);
     }
@@ -328,7 +330,11 @@ void Engine::State::take(const Evidence& evidence, std::vector<Event>& out) {
     return;
   }
   const Lesson lesson = shared.book.learn(attempt, evidence);
+  if (attempt.proposed.opinion && lesson.valid) {
+    shared.advice.learn(*attempt.proposed.opinion, lesson.log_cost);
+  }
   chooser->learn(attempt, lesson, out);
+  grow_wanted(attempt, lesson, out);
   if (llm) {
     llm->learn(attempt, lesson, out);
   }

@@ -58,10 +58,12 @@ std::string searched(const TemporaryFolder& folder, const std::string& answers, 
   return run.out;
 }
 
-cli::RunReader last_run(const TemporaryFolder& folder) {
+cli::RunReader only_run(const TemporaryFolder& folder) {
   const auto store = archive::RunStore::open(folder / "a", archive::RunStore::Access::read);
   REQUIRE(store.ok());
-  auto opened = cli::RunReader::open(*store, "last");
+  const std::filesystem::directory_iterator runs(folder / "a/runs");
+  REQUIRE(runs != std::filesystem::directory_iterator());
+  auto opened = cli::RunReader::open(*store, runs->path().filename());
   if (!opened.ok()) {
     FAIL(opened.error().message);
   }
@@ -101,7 +103,7 @@ TEST_CASE(
   }
   const TemporaryFolder folder;
   searched(folder, "decode_pieces", 16);
-  const cli::RunReader run = last_run(folder);
+  const cli::RunReader run = only_run(folder);
   const auto tries = of_models(run);
   REQUIRE(tries.size() >= 3);
   const auto failure = [&](std::size_t i) {
@@ -126,7 +128,7 @@ TEST_CASE("a model that only harms decode costs its share, and the run ends with
   const TemporaryFolder folder;
   const int attempts = 14;
   searched(folder, "bad", attempts);
-  const cli::RunReader run = last_run(folder);
+  const cli::RunReader run = only_run(folder);
   const auto tries = of_models(run);
   CHECK(tries.size() >= 2);
   CHECK(tries.size() <= 1 + static_cast<std::size_t>(0.4 * attempts));
