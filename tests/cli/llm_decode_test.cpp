@@ -102,7 +102,7 @@ TEST_CASE(
     return;
   }
   const TemporaryFolder folder;
-  searched(folder, "decode_pieces", 16);
+  searched(folder, "decode_pieces", 10);
   const cli::RunReader run = only_run(folder);
   const auto tries = of_models(run);
   REQUIRE(tries.size() >= 3);
@@ -126,7 +126,7 @@ TEST_CASE("a model that only harms decode costs its share, and the run ends with
     return;
   }
   const TemporaryFolder folder;
-  const int attempts = 14;
+  const int attempts = 10;
   searched(folder, "bad", attempts);
   const cli::RunReader run = only_run(folder);
   const auto tries = of_models(run);

@@ -81,6 +81,39 @@ TEST_CASE("each unsound edit is refused with its own reason") {
   CHECK(contains(reason("3"), "object"));
 }
 
+TEST_CASE("a node that measurements speak for is kept, and only ideas are closed") {
+  ProposalScope kept = scope();
+  kept.nodes[2].keep = "the best so far hangs under it";
+  const auto read = read_proposals(
+      R"({"edits": [{"op": "prune", "node": 3, "reason": "r"},
+                    {"op": "update", "node": 3, "state": "closed", "reason": "r"},
+                    {"op": "update", "node": 5, "state": "closed", "reason": "r"}]})",
+      kept);
+  REQUIRE(read.ok());
+  REQUIRE(read->refused.size() == 2);
+  CHECK(contains(read->refused[0].reason, "the best so far"));
+  CHECK(contains(read->refused[1].reason, "only ideas"));
+  CHECK(read->edits.size() == 1);
+}
+
+TEST_CASE("new axes go into the idea's words, each unsound one is refused alone") {
+  const Proposals out = proposals_in(
+      R"({"edits": [{"op": "insert", "parent": 3, "title": "t", "reason": "r", "axes": [
+        {"name": "depth", "levels": [2, 1, 4]}, {"name": "tile", "levels": [1, 2]},
+        {"name": "Deep", "levels": [1, 2]}, {"name": "way", "levels": ["ring"]},
+        {"name": "mix", "levels": [1, "a"]}, {"name": "twice", "levels": [1, 1]}, 7]}]})");
+  REQUIRE(out.edits.size() == 1);
+  CHECK(contains(std::get<Insert>(out.edits[0]).text, "the axis depth with the levels 2 1 4"));
+  REQUIRE(out.refused.size() == 6);
+  CHECK(out.refused[0].part == "edits[0].axes[1]");
+  CHECK(contains(out.refused[0].reason, "already"));
+  CHECK(contains(out.refused[1].reason, "small letters"));
+  CHECK(contains(out.refused[2].reason, "2 to 8"));
+  CHECK(contains(out.refused[3].reason, "one type"));
+  CHECK(contains(out.refused[4].reason, "distinct"));
+  CHECK(contains(out.refused[5].reason, "small letters"));
+}
+
 TEST_CASE("an insert can't be its own ancestor, nor hang under one that comes later") {
   CHECK(contains(
       reason(R"({"op": "insert", "parent": "a", "ref": "a", "title": "t", "reason": "r"})"),
