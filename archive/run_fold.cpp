@@ -128,6 +128,8 @@ void RunFold::see(const LogRow& /*row*/, Promoted& event) {
 
 void RunFold::see(const LogRow& /*row*/, WorkRequested& /*event*/) {}
 void RunFold::see(const LogRow& /*row*/, Idle& /*event*/) {}
+void RunFold::see(const LogRow& /*row*/, SliceEnded& /*event*/) {}  // archive/shared_fold.h
+void RunFold::see(const LogRow& /*row*/, Allocated& /*event*/) {}
 
 void RunFold::see(const LogRow& row, Proposed& event) {
   const std::size_t index = attempts_.size();
@@ -159,6 +161,7 @@ void RunFold::see(const LogRow& row, Evaluated& event) {
   attempt.evidence = std::move(event.evidence);
   attempt.evaluated_at = row.seq;
   attempt.at = elapsed_;
+  attempt.lane = lane_use_of(*attempt.evidence);
   if (!options_.keep_sections) {
     drop_sections(*attempt.evidence);
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "archive/experiment_log.h"
+#include "archive/lane_use.h"
 #include "core/event.h"
 
 #include <array>
@@ -23,6 +24,7 @@ struct Attempt {
   EventSeq proposed_at, evaluated_at;
   Nanoseconds written{};  // wall clock of the proposal
   Nanoseconds at{};       // running time of the run when the result came
+  std::optional<LaneUse> lane;
   bool lost = false;
   bool improved = false;  // the best of its class and fidelity when it came
 
@@ -143,6 +145,8 @@ class RunFold {
   void see(const LogRow& row, Promoted& event);
   void see(const LogRow& row, WorkRequested& event);
   void see(const LogRow& row, Idle& event);
+  void see(const LogRow& row, SliceEnded& event);
+  void see(const LogRow& row, Allocated& event);
   void apply(EventSeq seq, Insert& insert);
   void apply(EventSeq seq, Update& update);
   void apply(EventSeq seq, Prune& prune);

@@ -6,6 +6,7 @@
 #include "archive/durable_file.h"
 #include "archive/log_state.h"
 #include "archive/sqlite.h"
+#include "archive/task_logs.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -64,6 +65,11 @@ Result<ChainStatus> verify_whole(const std::string& directory) {
   if (!compared.ok()) {
     return compared.error();
   }
+  COPPICE_TRY(const std::vector<std::string> tasks, task_logs(log));
+  for (const std::string& task : tasks) {
+    COPPICE_TRY_VOID(verify_whole(directory + "/" + std::string(kTasksFolder) + "/" + task));
+  }
+  COPPICE_TRY_VOID(check_task_logs(log));
   return status;
 }
 
@@ -87,18 +93,41 @@ Result<PackedRun> packed_run(const Json& about, const std::string& path) {
   return out;
 }
 
+// "tasks/<task>/log.sqlite" or its checkpoints, of a task with a proper name.
+bool is_task_file(const std::string& path) {
+  const std::string begin = std::string(kTasksFolder) + "/";
+  const std::size_t slash = path.find('/', begin.size());
+  if (!path.starts_with(begin) || slash == std::string::npos) {
+    return false;
+  }
+  const std::string file = path.substr(slash + 1);
+  return is_run_name(path.substr(begin.size(), slash - begin.size())) &&
+         (file == kLogFile || file == kCheckpointsFile);
+}
+
 Result<void> check_files(const ContainerManifest& manifest, const std::string& path) {
   std::vector<std::string> names;
   for (const PackedFile& file : manifest.files) {
-    names.push_back(file.path);
+    if (!is_task_file(file.path)) {
+      names.push_back(file.path);
+    }
   }
   std::erase(names, kComparisonFile);
   std::ranges::sort(names);
   if (names != std::vector<std::string>{std::string(kCheckpointsFile), std::string(kLogFile)}) {
     return Error{ErrorCode::corrupt,
-                 path + ": expected log.sqlite, checkpoints.txt and at most comparison.json"};
+                 path +
+                     ": expected log.sqlite, checkpoints.txt, at most comparison.json, and the "
+                     "logs of tasks"};
   }
   return {};
+}
+
+// A task that is packed without its run is a run by itself.
+std::string name_by_itself(std::string_view run) {
+  std::string out(run);
+  std::ranges::replace(out, '/', '.');
+  return out;
 }
 
 // Takes the comparison along into the copy of the run; says whether there is one.
@@ -110,6 +139,21 @@ Result<bool> copy_comparison(const std::string& from, const std::string& to) {
   COPPICE_TRY(const std::string bytes, read_file(from + name, 1ULL << 20U));
   COPPICE_TRY_VOID(replace_file(to + name, bytes));
   return true;
+}
+
+// Copies of the logs of a run's tasks; their files' names below the run's folder.
+Result<std::vector<std::string>> copy_tasks(const ExperimentLog& log, const std::string& to) {
+  std::vector<std::string> names;
+  COPPICE_TRY(const std::vector<std::string> tasks, task_logs(log));
+  for (const std::string& task : tasks) {
+    const std::string below = std::string(kTasksFolder) + "/" + task;
+    COPPICE_TRY(const ExperimentLog own,
+                ExperimentLog::open(log.directory() + "/" + below, ExperimentLog::Mode::read));
+    COPPICE_TRY_VOID(own.snapshot(to + "/" + below));
+    names.push_back(below + "/" + std::string(kCheckpointsFile));
+    names.push_back(below + "/" + std::string(kLogFile));
+  }
+  return names;
 }
 
 Error taken(const std::string& directory) {
@@ -131,14 +175,17 @@ Result<PackedRun> pack_run(const RunStore& store, std::string_view run, const st
   COPPICE_TRY(const ExperimentLog log, store.open_run(run, ExperimentLog::Mode::read));
   COPPICE_TRY_VOID(log.snapshot(copy));
   COPPICE_TRY(const bool compared, copy_comparison(log.directory(), copy));
+  // After the run's own: a task may be ahead of what the run has noted, never behind.
+  COPPICE_TRY(const std::vector<std::string> tasks, copy_tasks(log, copy));
   COPPICE_TRY(const ChainStatus status, verify_whole(copy));
   std::vector<std::string> names = {std::string(kCheckpointsFile), std::string(kLogFile)};
+  names.insert(names.end(), tasks.begin(), tasks.end());
   if (compared) {
     names.emplace_back(kComparisonFile);
   }
   Json about = Json::object();
   about.set("v", kPackVersion)
-      .set("run", run)
+      .set("run", name_by_itself(run))
       .set("events", status.events)
       .set("head", status.head.hex())
       .set("sqlite", sqlite_version());

@@ -17,6 +17,7 @@ namespace coppice::archive {
 namespace {
 
 constexpr int kFormat = 1;
+constexpr const char* kTasks = "/tasks";
 constexpr std::size_t kMaxName = 120;
 constexpr int kMaxRunsPerDay = 100'000;
 
@@ -95,6 +96,12 @@ bool is_run_name(std::string_view name) {
          std::ranges::all_of(name, fine);
 }
 
+bool is_task_of_run(std::string_view name) {
+  const std::size_t slash = name.find('/');
+  return slash != name.npos && is_run_name(name.substr(0, slash)) &&
+         is_run_name(name.substr(slash + 1));
+}
+
 std::string run_name_base(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -134,7 +141,25 @@ std::string RunStore::runs_directory() const {
 }
 
 std::string RunStore::directory_of(std::string_view name) const {
-  return runs_directory() + "/" + std::string(name);
+  const std::size_t slash = name.find('/');
+  if (slash == name.npos) {
+    return runs_directory() + "/" + std::string(name);
+  }
+  return directory_of(name.substr(0, slash)) + kTasks + "/" + std::string(name.substr(slash + 1));
+}
+
+Result<std::string> RunStore::create_task(std::string_view run, std::string_view task) const {
+  if (!is_run_name(task)) {
+    return Error{ErrorCode::config,
+                 fmt::format("task name: expected lower-case letters, digits, \"_\", \"-\" and "
+                             "\".\", found \"{}\"",
+                             task)};
+  }
+  const std::string parent = directory_of(run) + kTasks;
+  COPPICE_TRY_VOID(make_directories(parent + "/" + std::string(task)));
+  COPPICE_TRY_VOID(sync_directory(parent));
+  COPPICE_TRY_VOID(sync_directory(directory_of(run)));
+  return std::string(run) + "/" + std::string(task);
 }
 
 Result<std::string> RunStore::create_run_named(std::string_view name) const {
@@ -173,7 +198,21 @@ Result<std::string> RunStore::create_run(std::string_view base, Nanoseconds now)
 Result<std::vector<std::string>> RunStore::names() const {
   COPPICE_TRY(std::vector<std::string> all, list_directory(runs_directory()));
   std::erase_if(all, [](const std::string& name) { return !is_run_name(name); });
-  return all;
+  std::vector<std::string> out;
+  for (const std::string& name : all) {
+    out.push_back(name);
+    const std::string folder = directory_of(name) + kTasks;
+    if (!exists(folder)) {
+      continue;
+    }
+    COPPICE_TRY(const std::vector<std::string> tasks, list_directory(folder));
+    for (const std::string& task : tasks) {
+      if (is_run_name(task)) {
+        out.push_back(name + "/" + task);
+      }
+    }
+  }
+  return out;
 }
 
 Result<RunSummary> RunStore::summary(std::string_view name) const {
@@ -225,8 +264,10 @@ Result<std::string> RunStore::find(std::string_view which) const {
   }
   if (which == "latest") {
     COPPICE_TRY(const auto runs, list());
-    const auto started = std::ranges::find_if(
-        runs.rbegin(), runs.rend(), [](const RunSummary& run) { return run.start.has_value(); });
+    const auto started =
+        std::ranges::find_if(runs.rbegin(), runs.rend(), [](const RunSummary& run) {
+          return run.start.has_value() && !is_task_of_run(run.name);
+        });
     if (started == runs.rend()) {
       return Error{ErrorCode::missing,
                    directory_ + ": expected a run that has started, found none"};
@@ -234,8 +275,19 @@ Result<std::string> RunStore::find(std::string_view which) const {
     return started->name;
   }
   std::vector<std::string> matches;
-  std::ranges::copy_if(all, std::back_inserter(matches), [which](const std::string& name) {
-    return name.starts_with(which);
+  const std::size_t slash = which.find('/');
+  std::string begins(which);
+  if (slash != which.npos) {
+    COPPICE_TRY(const std::string run,
+                find(which.substr(0, slash) == "last" ? std::string_view("latest")
+                                                      : which.substr(0, slash)));
+    begins = run + std::string(which.substr(slash));
+    if (std::ranges::find(all, begins) != all.end()) {
+      return begins;
+    }
+  }
+  std::ranges::copy_if(all, std::back_inserter(matches), [&](const std::string& name) {
+    return name.starts_with(begins) && is_task_of_run(name) == (slash != which.npos);
   });
   if (matches.size() == 1) {
     return matches.front();

@@ -30,6 +30,8 @@ struct RunSummary {
 // <archive>/coppice-archive.json   {"format": 1}
 // <archive>/runs/<run name>/       log.sqlite, checkpoints.txt, lock; lineage.git and reports are
 //                                  made from these and may be removed
+// <run>/tasks/<task>/              the same, of a task that shares the run's budget; it is named
+//                                  "<run name>/<task>"
 // Names: lower-case letters, digits, "_", "-", ".". Any number of processes may use one archive.
 class RunStore {
  public:
@@ -42,13 +44,16 @@ class RunStore {
   Result<std::string> create_run(std::string_view base, Nanoseconds now) const;
   // Exactly this name; config if it exists or is no name.
   Result<std::string> create_run_named(std::string_view name) const;
+  // The folder of a task of `run`, which may be there already. Returns the task's name as a run.
+  Result<std::string> create_task(std::string_view run, std::string_view task) const;
 
   std::string directory_of(std::string_view name) const;
   std::string runs_directory() const;              // <archive>/runs
-  Result<std::vector<std::string>> names() const;  // sorted
+  Result<std::vector<std::string>> names() const;  // sorted; a run's tasks follow it
   Result<std::vector<RunSummary>> list() const;    // oldest first, ties by name
   Result<RunSummary> summary(std::string_view name) const;
-  // A run by its name, a unique beginning of it, or "latest". Errors name what there is.
+  // A run by its name, a unique beginning of it, or "latest"; its task after a slash, likewise.
+  // Errors name what there is.
   Result<std::string> find(std::string_view which) const;
   Result<ExperimentLog> open_run(std::string_view name, ExperimentLog::Mode mode) const;
 
@@ -62,5 +67,6 @@ class RunStore {
 // Lower-case, other characters replaced by "_"; what a run name may begin with.
 std::string run_name_base(std::string_view text);
 bool is_run_name(std::string_view name);
+bool is_task_of_run(std::string_view name);  // "<run>/<task>"
 
 }  // namespace coppice::archive

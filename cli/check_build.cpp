@@ -2,6 +2,7 @@
 #include "cli/check_build.h"
 
 #include "cli/make_evaluator.h"
+#include "cli/text_file.h"
 #include "experiments/op_loader.h"
 
 #include <algorithm>
@@ -11,8 +12,19 @@
 namespace coppice::cli {
 namespace {
 
-RunConfig config_for(const std::string& op_folder, const std::string& suite) {
+Result<RunConfig> config_for(const std::string& op_folder,
+                             const std::string& suite,
+                             const std::string& target_name,
+                             const Places& places) {
   RunConfig config;
+  if (!target_name.empty()) {
+    COPPICE_TRY(const std::string path, places.find_target(target_name));
+    COPPICE_TRY(const std::string text, read_text_file(path));
+    COPPICE_TRY(const Json json, Json::parse(text, path));
+    COPPICE_TRY(const Target table, target(json.reader(path)));
+    config.target = target_name;
+    config.backend = table.backend;
+  }
   config.op = op_folder;
   config.suite = suite;
   config.search.budget.attempts = 1;
@@ -117,6 +129,7 @@ class Judge {
 
 Result<BuildCheck> check_build(const std::string& op_folder,
                                const std::string& suite,
+                               const std::string& target,
                                const Places& places,
                                Console& console) {
   COPPICE_TRY(const Op op, experiments::load_op(op_folder));
@@ -124,13 +137,14 @@ Result<BuildCheck> check_build(const std::string& op_folder,
     return Error{ErrorCode::config, op_folder + ": has no suite to check with"};
   }
   const std::string chosen = suite.empty() ? op.suites.front().name : suite;
-  COPPICE_TRY(const RunMaterial material, gather(config_for(op_folder, chosen), places));
+  COPPICE_TRY(const RunConfig config, config_for(op_folder, chosen, target, places));
+  COPPICE_TRY(const RunMaterial material, gather(config, places));
   COPPICE_TRY(const auto evaluator, make_evaluator(material));
   BuildCheck out;
   console.show_progress("building the references and timing the baselines");
   const auto frozen = evaluator->freeze_baselines({});
   if (!frozen.ok() && frozen.error().code == ErrorCode::config) {
-    out.problems.push_back(frozen.error().message);  // references disagree: the op's fault
+    out.problems.push_back(frozen.error().message);  // the reference does not build: the op's fault
     console.clear_progress();
     return out;
   }

@@ -16,9 +16,11 @@ struct BuildCheck {
 };
 
 // Good twins and each template's default must pass every gate, bad twins must be refused at the
-// gate that they name. `suite`: empty for the op's first. Errors are of the environment.
+// gate that they name. `suite`: empty for the op's first; `target`: a table in configs/targets
+// whose backend judges, empty for this machine's processor. Errors are of the environment.
 Result<BuildCheck> check_build(const std::string& op_folder,
                                const std::string& suite,
+                               const std::string& target,
                                const Places& places,
                                Console& console);
 

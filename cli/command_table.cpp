@@ -25,6 +25,7 @@ const std::vector<Command>& commands() {
     }
     all.push_back(simulate_command());
     all.push_back(table_command());
+    all.push_back(shapes_command());
     all.push_back(check_command());
     all.push_back(doctor_command());
     return all;

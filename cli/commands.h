@@ -21,6 +21,7 @@ Command replay_command();
 Command report_command();
 Command export_command();
 std::vector<Command> archive_commands();  // archive pack, unpack, verify, git
+Command shapes_command();                 // suites from a model's config.json
 Command check_command();
 Command doctor_command();
 Command simulate_command();

@@ -255,7 +255,7 @@ Result<std::vector<CrossRun>> cross_run(const archive::RunStore& store, bool gai
   COPPICE_TRY(const std::vector<archive::RunSummary> runs, store.list());
   std::map<Group, Gathered> groups;
   for (const archive::RunSummary& summary : runs) {
-    if (!summary.start || !summary.trouble.empty()) {
+    if (!summary.start || !summary.start->tasks.empty() || !summary.trouble.empty()) {
       continue;
     }
     COPPICE_TRY(const RunReader run, RunReader::open(store, summary.name));

@@ -5,6 +5,7 @@
 #include "cli/work_queue.h"
 #include "evaluators/evaluator.h"
 
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <stop_token>
@@ -13,10 +14,12 @@
 
 namespace coppice::cli {
 
-// What came of one task; an Error means that the evaluator can't go on.
+// What came of one task; an Error means that the evaluator can't go on. With `lost`, a device
+// dropped out instead: the attempt is still under way, on another one.
 struct Finished {
   AttemptId attempt;
   Result<Evidence> evidence;
+  std::optional<int> lost = std::nullopt;
 };
 
 struct PoolOptions {
@@ -27,7 +30,8 @@ struct PoolOptions {
 };
 
 // Any candidate goes compile queue -> timing queue -> results; one that can't be built goes to the
-// results at once. submit() and next() are for one thread. The destructor stops what is under way.
+// results at once. A device that is lost hands its candidate to the others; the last one's loss is
+// the run's. submit() and next() are for one thread. The destructor stops what is under way.
 class EvaluationPool {
  public:
   EvaluationPool(evaluators::Evaluator& evaluator, const PoolOptions& options);
@@ -45,15 +49,18 @@ class EvaluationPool {
   struct Ready {
     evaluators::EvaluationTask task;
     evaluators::Built built;
+    Nanoseconds compiled_at{};
   };
   void compile_loop(std::stop_token stop);
   void timing_loop(int device, std::stop_token stop);
+  bool leave(const Error& error);
 
   evaluators::Evaluator& evaluator_;
   MachineGate gate_;
   WorkQueue<evaluators::EvaluationTask> to_compile_;
   WorkQueue<Ready> to_time_;
   WorkQueue<Finished> results_;
+  std::atomic<int> alive_{0};  // devices that still measure
   std::stop_source stop_;
   std::vector<std::jthread> threads_;
 };

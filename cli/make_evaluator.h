@@ -12,6 +12,9 @@ namespace coppice::cli {
 // Errors are of the environment: no compiler, no device, isolation that is not to be had.
 Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material);
 
+// What the compiler is told: the table's `architecture` ("sm_90a"), else its name.
+std::string architecture_of(const Target& target);
+
 // Where compiled code and measured ceilings are kept between runs; empty where there is no place.
 std::string cache_folder();
 

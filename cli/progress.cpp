@@ -71,6 +71,11 @@ void Progress::waiting(Nanoseconds elapsed, const search::EngineView& view) {
   draw(view);
 }
 
+void Progress::lost(int device, const std::string& why) {
+  console_.say(options_.prefix + "device " + std::to_string(device) +
+               " is lost, the others go on: " + why);
+}
+
 std::string Progress::eta(const search::EngineView& view) const {
   const search::Budget& budget = options_.budget;
   double left = -1.0;

@@ -27,6 +27,7 @@ class Progress final : public RunObserver {
 
   void proposed(const Proposed& proposal, const search::EngineView& view) override;
   void evaluated(const Evidence& evidence, const search::EngineView& view) override;
+  void lost(int device, const std::string& why) override;
   void waiting(Nanoseconds elapsed, const search::EngineView& view) override;
 
  private:

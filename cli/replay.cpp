@@ -24,12 +24,16 @@ void follow(RunState& state, const Event& event) {
     state.baselines.push_back(*frozen);
   } else if (const auto* stopped = std::get_if<Stopped>(&event)) {
     state.stopped = *stopped;
+  } else if (const auto* allocated = std::get_if<Allocated>(&event)) {
+    state.open_turn = *allocated;
+  } else if (std::holds_alternative<SliceEnded>(event)) {
+    state.open_turn.reset();
   }
 }
 
 class Comparison {
  public:
-  explicit Comparison(search::Engine& engine) : engine_(engine) {}
+  explicit Comparison(const Decider& decider) : decider_(decider) {}
 
   Result<bool> take(const archive::LogRow& row) {
     Result<Event> event = decode(row.bytes);
@@ -38,6 +42,9 @@ class Comparison {
                    "event " + std::to_string(row.seq.value) + ": " + event.error().message};
     }
     follow(report_.state, *event);
+    if (std::holds_alternative<Allocated>(*event)) {
+      report_.state.open_turn_written = row.written;
+    }
     report_.state.events = row.seq.value;
     if (!is_input(*event)) {
       ++report_.decisions;
@@ -62,7 +69,7 @@ class Comparison {
 
  private:
   void decide(const Event& input) {
-    for (const Event& decision : engine_.handle(input)) {
+    for (const Event& decision : decider_(input)) {
       expected_.push_back(encode(decision));
     }
   }
@@ -84,7 +91,7 @@ class Comparison {
     }
   }
 
-  search::Engine& engine_;
+  const Decider& decider_;
   std::deque<std::string> expected_;
   Replayed report_;
 };
@@ -92,7 +99,11 @@ class Comparison {
 }  // namespace
 
 Result<Replayed> replay_log(const archive::ExperimentLog& log, search::Engine& engine) {
-  Comparison comparison(engine);
+  return replay_log(log, [&](const Event& input) { return engine.handle(input); });
+}
+
+Result<Replayed> replay_log(const archive::ExperimentLog& log, const Decider& decider) {
+  Comparison comparison(decider);
   COPPICE_TRY_VOID(
       log.visit(EventSeq{1}, [&](const archive::LogRow& row) { return comparison.take(row); }));
   return comparison.end();

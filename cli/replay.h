@@ -6,6 +6,7 @@
 #include "search/engine.h"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,8 @@ struct RunState {
   std::vector<BaselineFrozen> baselines;
   std::optional<Stopped> stopped;  // by its last session
   Nanoseconds elapsed{};
+  std::optional<Allocated> open_turn;  // of a run that is made of tasks: one that has not ended
+  Nanoseconds open_turn_written{};     // wall clock
 };
 
 struct Replayed {
@@ -38,6 +41,9 @@ struct Replayed {
 
 // Stops at the first mismatch: after it, nothing that follows could be compared fairly.
 Result<Replayed> replay_log(const archive::ExperimentLog& log, search::Engine& engine);
+// The same with whoever decides.
+using Decider = std::function<std::vector<Event>(const Event& input)>;
+Result<Replayed> replay_log(const archive::ExperimentLog& log, const Decider& decider);
 
 Json to_json(const Replayed& replayed);
 

@@ -2,6 +2,8 @@
 #include "cli/report_data.h"
 
 #include "cli/model_fit.h"
+#include "cli/opponents.h"
+#include "cli/pareto.h"
 #include "cli/text_diff.h"
 
 #include <cmath>
@@ -58,16 +60,6 @@ Json attempts_of(const RunReader& run) {
     out.push(std::move(item));
   }
   return out;
-}
-
-Json baselines_of(const RunReader& run) {
-  return Json::array_of(run.fold().baselines(), [](const BaselineFrozen& baseline) {
-    Json item = Json::object();
-    item.set("workload", baseline.workload).set("name", baseline.name);
-    item.set("median_us", to_microseconds(baseline.median));
-    item.set("chosen", baseline.chosen).set("prepacked", baseline.prepacked);
-    return item;
-  });
 }
 
 Json workloads_of(const Performance& performance) {
@@ -255,6 +247,19 @@ Json model_of(const archive::RunFold& fold) {
   return out;
 }
 
+Json pareto_of(const RunReader& run) {
+  const Yardstick yardstick = yardstick_of(run);
+  return Json::array_of(pareto_front(run), [&](const ParetoPoint& point) {
+    Json item = Json::object();
+    item.set("candidate", point.attempt->proposal.candidate.value);
+    item.set("label", run.label(*point.attempt));
+    item.set("precision", point.attempt->evidence->precision);
+    item.set("speedup", yardstick.speed(point.log_cost)).set("error", point.error);
+    item.set("of_limit", point.attempt->evidence->error);
+    return item;
+  });
+}
+
 Json over(const JsonReader& answer, std::string_view key) {
   const auto best = answer.find("best");
   const auto member = best ? best->find(key) : std::nullopt;
@@ -283,7 +288,7 @@ Result<Json> report_data(const RunReader& run,
   out.set("stop_reason", fold.stopped() ? Json(fold.stopped()->message) : Json());
   out.set("over_default", over(reader, "over_default"));
   out.set("over_random", over(reader, "over_random"));
-  out.set("baselines", baselines_of(run)).set("best", best_of(run));
+  out.set("baselines", opponents_json(run)).set("best", best_of(run));
   out.set("compare", Json::array_of(compared, [](const RunReader& other) {
             Json item = Json::object();
             item.set("strategy", search::to_text(other.material().config.search.strategy));
@@ -292,7 +297,7 @@ Result<Json> report_data(const RunReader& run,
           }));
   out.set("tree", tree_of(run)).set("frontier", frontier_of(run, engine));
   out.set("rejected", rejected_of(run)).set("model", model_of(fold));
-  out.set("mutators", mutators_of(engine));
+  out.set("mutators", mutators_of(engine)).set("pareto", pareto_of(run));
   COPPICE_TRY(Json source, source_of(run));
   out.set("source", std::move(source));
   out.set("replay_command", "coppice replay " + run.name());

@@ -26,7 +26,9 @@ std::string safe_json(const std::string& text) {
   return out;
 }
 
-std::string safe_text(std::string_view text) {
+}  // namespace
+
+std::string html_text(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
@@ -43,7 +45,17 @@ std::string safe_text(std::string_view text) {
   return out;
 }
 
-}  // namespace
+std::string plain_page(std::string_view title, std::string_view body) {
+  std::string out =
+      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<meta name=\"color-scheme\" content=\"light dark\">\n<title>";
+  out += html_text(title) + "</title>\n<style>\n";
+  out += embedded::page_css();
+  out += "</style>\n</head>\n<body>\n<main>\n";
+  out += body;
+  return out + "</main>\n</body>\n</html>\n";
+}
 
 std::string report_page(std::string_view title, const Json& data) {
   std::string out;
@@ -58,7 +70,7 @@ std::string report_page(std::string_view title, const Json& data) {
     const std::string_view name = page.substr(at + 1, end - at - 1);
     page.remove_prefix(end + 1);
     if (name == "TITLE") {
-      out += safe_text(title);
+      out += html_text(title);
     } else if (name == "STYLE") {
       out += embedded::page_css();
     } else if (name == "DATA") {

@@ -2,6 +2,7 @@
 #include "cli/run_answer.h"
 
 #include "cli/disagreement.h"
+#include "cli/run_speed.h"
 #include "cli/words.h"
 
 #include <cmath>
@@ -52,6 +53,10 @@ Json number_or_null(const std::optional<double>& number) {
   return number ? Json(*number) : Json();
 }
 
+Json count_or_null(const std::optional<std::int64_t>& number) {
+  return number ? Json(*number) : Json();
+}
+
 Json best_answer(const RunReader& run, const std::vector<Against>& against) {
   const archive::Attempt* best = run.best();
   if (best == nullptr) {
@@ -78,6 +83,16 @@ Json best_answer(const RunReader& run, const std::vector<Against>& against) {
   return out;
 }
 
+// How soon each of the two had the other's final best.
+std::string attempts_text(const Against& item) {
+  if (!item.best_after) {
+    return "";
+  }
+  return "  " + item.strategy + " had its best at its attempt " + std::to_string(*item.best_after) +
+         " of " + std::to_string(item.attempts) + ", this run was as good at its " +
+         (item.as_good_after ? std::to_string(*item.as_good_after) : std::string("none")) + "\n";
+}
+
 }  // namespace
 
 Json run_answer(const RunReader& run, const std::vector<Against>& against) {
@@ -95,6 +110,7 @@ Json run_answer(const RunReader& run, const std::vector<Against>& against) {
   out.set("attempts", fold.searched()).set("valid", fold.valid());
   out.set("best", best_answer(run, against));
   out.set("rejected", std::move(rejected));
+  out.set("speed", to_json(run_speed(fold)));
   out.set("seconds", to_seconds(fold.elapsed())).set("archive", run.archive_path());
   out.set("stop_reason",
           fold.stopped() ? Json(to_text(fold.stopped()->reason)) : Json("interrupted"));
@@ -102,6 +118,11 @@ Json run_answer(const RunReader& run, const std::vector<Against>& against) {
             Json json = Json::object();
             json.set("strategy", item.strategy).set("run", item.run);
             json.set("ratio", number_or_null(item.ratio)).set("basis", item.basis);
+            json.set("attempts", item.attempts).set("best_after", count_or_null(item.best_after));
+            json.set("as_good_after", count_or_null(item.as_good_after));
+            json.set("workloads", Json::array_of(item.workloads, [](const auto& one) {
+                       return Json::object().set("workload", one.workload).set("ratio", one.ratio);
+                     }));
             return json;
           }));
   return out;
@@ -138,8 +159,18 @@ std::string run_summary_text(const RunReader& run, const std::vector<Against>& a
       text += "  " + speed_text(*item.ratio) + " the winner of " + item.strategy + " (" + item.run +
               (item.basis == "paired" ? ", timed in turn)\n" : ", both against the baseline)\n");
     }
+    text += attempts_text(item);
   }
   return text;
+}
+
+std::optional<std::int64_t> attempts_until(const RunReader& run, double log_cost) {
+  for (const archive::BestStep& step : run.fold().curve(run.headline())) {
+    if (step.log_cost <= log_cost) {
+      return step.searched;
+    }
+  }
+  return std::nullopt;
 }
 
 Against against_by_baseline(const RunReader& run, const RunReader& other) {
@@ -150,6 +181,11 @@ Against against_by_baseline(const RunReader& run, const RunReader& other) {
     out.head = *head;
   }
   out.basis = "baseline";
+  out.attempts = other.fold().searched();
+  if (const auto& curve = other.fold().curve(other.headline()); !curve.empty()) {
+    out.best_after = curve.back().searched;
+    out.as_good_after = attempts_until(run, curve.back().log_cost);
+  }
   const archive::Attempt* mine = run.best();
   const archive::Attempt* theirs = other.best();
   if (mine != nullptr && theirs != nullptr) {

@@ -6,6 +6,7 @@
 #include "cli/run_reader.h"
 #include "core/json.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,11 +16,15 @@ using Against = archive::ComparedRun;
 
 // {"schema":1,"run","op","suite","target","strategy","seed","attempts","valid",
 //  "best":{"candidate","label","precision","speedup","speedup_low","speedup_high","sol_score",
-//  "baseline","over_default","over_random","basis":{..}},"rejected":{class: n},"seconds","archive",
-//  "stop_reason","compared":[..]}; best is null when nothing was valid.
+//  "baseline","over_default","over_random","basis":{..}},"rejected":{class:
+//  n},"speed":{..},"seconds","archive", "stop_reason","compared":[..]}; best is null when nothing
+//  was valid.
 Json run_answer(const RunReader& run, const std::vector<Against>& against);
 // The same in a few lines for a person.
 std::string run_summary_text(const RunReader& run, const std::vector<Against>& against);
+
+// Attempts of the search until the run first had a result as good as `log_cost`; nothing: never.
+std::optional<std::int64_t> attempts_until(const RunReader& run, double log_cost);
 
 // From the runs' own logs: both against the frozen baseline.
 Against against_by_baseline(const RunReader& run, const RunReader& other);

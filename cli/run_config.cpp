@@ -59,18 +59,6 @@ Result<double> read_amount(const JsonReader& json) {
   return amount;
 }
 
-// An option that this version can't serve: only its default is accepted, so that nobody believes in
-// an effect that is not there.
-Result<void> read_fixed(const JsonReader& json, std::string_view key, bool only, const char* why) {
-  if (const auto member = json.find(key)) {
-    COPPICE_TRY(const bool value, member->boolean());
-    if (value != only) {
-      return member->error(std::string(only ? "true (" : "false (") + why + ")");
-    }
-  }
-  return {};
-}
-
 Result<search::Budget> read_budget(const JsonReader& json) {
   COPPICE_TRY_VOID(json.only_keys({"attempts", "seconds", "money"}));
   search::Budget budget;
@@ -100,7 +88,7 @@ Result<void> read_switches(const JsonReader& json, search::SearchOptions& option
   COPPICE_TRY_VOID(read_bool(json, "world_model", options.world_model));
   COPPICE_TRY_VOID(read_bool(json, "frontier", options.frontier));
   COPPICE_TRY_VOID(read_bool(json, "evolution", options.evolution));
-  COPPICE_TRY_VOID(read_fixed(json, "memory", true, "this version has no such part to turn off"));
+  COPPICE_TRY_VOID(read_bool(json, "memory", options.memory));
   COPPICE_TRY_VOID(read_bool(json, "warm", options.warm));
   return read_bool(json, "tree", options.tree);
 }
@@ -140,7 +128,15 @@ Result<void> read_where(const JsonReader& json, RunConfig& config) {
     COPPICE_TRY(config.backend, one_of(*member, kBackends));
   }
   COPPICE_TRY(config.target, json.text_or("target", config.target));
-  COPPICE_TRY_VOID(read_int(json, "devices", 1, 64, config.devices));
+  if (const auto devices = json.find("devices"); devices && devices->is_string()) {
+    COPPICE_TRY(const std::string all, devices->text());
+    if (all != "all") {
+      return devices->error("a number of devices, or \"all\"");
+    }
+    config.devices = kAllDevices;
+  } else {
+    COPPICE_TRY_VOID(read_int(json, "devices", 1, 64, config.devices));
+  }
   COPPICE_TRY_VOID(read_int(json, "lane_threads", 0, 4096, config.lane_threads));
   COPPICE_TRY_VOID(read_int(json, "compile_jobs", 0, 1024, config.compile_jobs));
   if (const auto member = json.find("isolation")) {
@@ -195,6 +191,53 @@ Result<void> read_llm(const JsonReader& json, RunConfig& config) {
   return {};
 }
 
+// An op with its suite, a table, or tasks that name their own.
+Result<void> read_what_to_search(const JsonReader& json, RunConfig& config) {
+  if (const auto tasks = json.find("tasks")) {
+    COPPICE_TRY(config.tasks, task_configs(*tasks));
+    for (const char* key : {"op", "suite", "workloads", "table", "templates", "seed_kernels"}) {
+      if (const auto member = json.find(key)) {
+        return member->error("nothing beside tasks (each task says what it searches)");
+      }
+    }
+    return {};
+  }
+  if (const auto table = json.find("table")) {
+    COPPICE_TRY(config.table, table->text());
+    for (const char* key : {"op", "suite", "workloads"}) {
+      if (const auto member = json.find(key)) {
+        return member->error("nothing beside a table");
+      }
+    }
+    config.suite = "recorded";
+    return {};
+  }
+  COPPICE_TRY(const JsonReader op, json.at("op"));
+  COPPICE_TRY(config.op, op.text());
+  if (const auto workloads = json.find("workloads")) {
+    COPPICE_TRY(config.workloads, workloads->texts());
+    COPPICE_TRY(config.suite, json.text_or("suite", ""));
+    return {};
+  }
+  COPPICE_TRY(const JsonReader suite, json.at("suite"));
+  COPPICE_TRY(config.suite, suite.text());
+  return {};
+}
+
+// Parts that know one task only.
+Result<void> refuse_beside_tasks(const JsonReader& json, const RunConfig& config) {
+  if (config.tasks.empty()) {
+    return {};
+  }
+  if (!config.compare.empty()) {
+    return json.at("compare")->error("no strategies beside tasks (compare one task at a time)");
+  }
+  if (!(config.llm == Json("off"))) {
+    return json.at("llm")->error("\"off\" beside tasks (this version asks models in single runs)");
+  }
+  return {};
+}
+
 Json write_search(const search::SearchOptions& options, Json out) {
   Json budget = Json::object();
   budget.set("attempts", options.budget.attempts);
@@ -202,7 +245,7 @@ Json write_search(const search::SearchOptions& options, Json out) {
   budget.set("money", options.budget.money);
   Json switches = Json::object();
   switches.set("world_model", options.world_model).set("frontier", options.frontier);
-  switches.set("evolution", options.evolution).set("memory", true);
+  switches.set("evolution", options.evolution).set("memory", options.memory);
   switches.set("tree", options.tree).set("warm", options.warm);
   out.set("strategy", search::to_text(options.strategy));
   out.set("budget", std::move(budget));
@@ -225,14 +268,12 @@ Result<RunConfig> run_config(const JsonReader& json) {
       {"schema",    "op",       "suite",   "backend",    "target",       "templates",
        "seed",      "strategy", "budget",  "lanes",      "stagnation",   "finalists",
        "promote",   "switches", "compare", "devices",    "lane_threads", "compile_jobs",
-       "isolation", "launcher", "llm",     "warm_start", "seed_kernels", "note"}));
+       "isolation", "launcher", "llm",     "warm_start", "seed_kernels", "note",
+       "workloads", "table",    "tasks"}));
   COPPICE_TRY(const JsonReader schema, json.at("schema"));
   COPPICE_TRY_VOID(schema.integer_in(RunConfig::kSchema, RunConfig::kSchema));
   RunConfig config;
-  COPPICE_TRY(const JsonReader op, json.at("op"));
-  COPPICE_TRY(config.op, op.text());
-  COPPICE_TRY(const JsonReader suite, json.at("suite"));
-  COPPICE_TRY(config.suite, suite.text());
+  COPPICE_TRY_VOID(read_what_to_search(json, config));
   if (const auto seed = json.find("seed")) {
     COPPICE_TRY(config.seed, seed->unsigned_integer());
   }
@@ -240,10 +281,24 @@ Result<RunConfig> run_config(const JsonReader& json) {
   COPPICE_TRY_VOID(read_where(json, config));
   COPPICE_TRY_VOID(read_lists(json, config));
   COPPICE_TRY_VOID(read_llm(json, config));
+  COPPICE_TRY_VOID(refuse_beside_tasks(json, config));
   if (!config.warm_start.empty() && config.search.strategy != search::Strategy::coppice) {
     return json.complain("warm_start: only strategy coppice can start from logs");
   }
   return config;
+}
+
+RunConfig config_of_task(const RunConfig& config, std::size_t task) {
+  const TaskConfig& what = config.tasks[task];
+  RunConfig out = config;
+  out.tasks.clear();
+  out.op = what.op;
+  out.suite = what.table.empty() ? what.suite : "recorded";
+  out.workloads = what.workloads;
+  out.table = what.table;
+  out.templates = what.templates;
+  out.seed = config.seed + task;  // tasks with equal spaces draw their own numbers
+  return out;
 }
 
 Result<RunConfig> load_run_config(const std::string& path) {
@@ -258,17 +313,32 @@ Json to_json(const RunConfig& config) {
   };
   Json out = Json::object();
   out.set("schema", RunConfig::kSchema);
-  out.set("op", config.op).set("suite", config.suite);
+  if (!config.tasks.empty()) {
+    out.set("tasks",
+            Json::array_of(config.tasks, [](const TaskConfig& task) { return to_json(task); }));
+  } else if (!config.table.empty()) {
+    out.set("table", config.table);
+  } else {
+    out.set("op", config.op).set("suite", config.suite);
+    if (!config.workloads.empty()) {
+      out.set("workloads", Json::array_of(config.workloads, same));
+    }
+  }
   out.set("backend", config.backend).set("target", config.target);
-  out.set("templates", Json::array_of(config.templates, same));
+  if (config.tasks.empty()) {
+    out.set("templates", Json::array_of(config.templates, same));
+  }
   out.set("seed", config.seed);
   out = write_search(config.search, std::move(out));
   out.set("compare", Json::array_of(config.compare, same));
-  out.set("devices", config.devices).set("lane_threads", config.lane_threads);
+  out.set("devices", config.devices == kAllDevices ? Json("all") : Json(config.devices));
+  out.set("lane_threads", config.lane_threads);
   out.set("compile_jobs", config.compile_jobs).set("isolation", config.isolation);
   out.set("launcher", Json::array_of(config.launcher, same));
   out.set("llm", config.llm).set("warm_start", Json::array_of(config.warm_start, same));
-  out.set("seed_kernels", Json::array_of(config.seed_kernels, same));
+  if (config.tasks.empty()) {
+    out.set("seed_kernels", Json::array_of(config.seed_kernels, same));
+  }
   return out;
 }
 

@@ -22,7 +22,8 @@ class Loop {
       : parts_(parts),
         pool_(parts.evaluator, parts.pool),
         started_(parts.clock.now()),
-        last_tick_(parts.elapsed_before) {
+        last_tick_(parts.elapsed_before),
+        attempts_before_(parts.recorder.engine().view().attempts) {
     for (int lane = 0; lane < parts_.pool.lanes; ++lane) {
       free_lanes_.insert(lane);
     }
@@ -41,10 +42,10 @@ class Loop {
       if (!parts_.recorded_order) {
         COPPICE_TRY_VOID(take_answers());
       }
-      if (!stopped_ && interrupts == 0) {
+      if (!stopped_ && interrupts == 0 && !turn_over()) {
         COPPICE_TRY_VOID(hand_out_work());
       }
-      if (in_flight_.empty() && (stopped_ || interrupts > 0)) {
+      if (in_flight_.empty() && (stopped_ || interrupts > 0 || turn_over())) {
         return finish(!stopped_);
       }
       if (parts_.recorded_order && (!in_flight_.empty() || answers_due())) {
@@ -70,6 +71,15 @@ class Loop {
   }
   bool answers_due() const { return parts_.llm != nullptr && parts_.llm->waiting(); }
   const search::EngineView& view() const { return parts_.recorder.engine().view(); }
+
+  // Once over, it stays so: an attempt that does not count after all is the next turn's.
+  bool turn_over() {
+    const Turn& turn = parts_.turn;
+    turn_over_ = turn_over_ ||
+                 (turn.attempts > 0 && view().attempts - attempts_before_ >= turn.attempts) ||
+                 (turn.seconds.count() > 0 && elapsed() - parts_.elapsed_before >= turn.seconds);
+    return turn_over_;
+  }
 
   Result<void> tick(Nanoseconds least) {
     const Nanoseconds now = elapsed();
@@ -170,7 +180,7 @@ class Loop {
   Result<void> hand_out_work() {
     // A lane that was idle may ask again after each result: its answer can only change then.
     for (const int lane : std::set<int>(free_lanes_)) {
-      if (stopped_ || idle_lanes_.count(lane) != 0) {
+      if (stopped_ || turn_over() || idle_lanes_.count(lane) != 0) {
         continue;
       }
       COPPICE_TRY_VOID(tick(kTickBeforeWork));
@@ -253,6 +263,10 @@ class Loop {
     if (!result) {
       return tick(kTickWaiting);
     }
+    if (result->lost) {
+      parts_.observer.lost(*result->lost, result->evidence.error().message);
+      return {};
+    }
     if (!result->evidence.ok()) {
       COPPICE_TRY_VOID(parts_.recorder.commit());
       return result->evidence.error();
@@ -275,14 +289,16 @@ class Loop {
     return record(Evaluated{std::move(evidence)});
   }
 
-  Result<RunEnd> finish(bool interrupted) {
-    if (interrupted) {
+  Result<RunEnd> finish(bool unfinished) {
+    if (unfinished) {
       COPPICE_TRY_VOID(tick(Nanoseconds{1}));
     }
+    const bool interrupted = unfinished && parts_.interrupts() > 0;
     COPPICE_TRY_VOID(parts_.recorder.commit());
     COPPICE_TRY_VOID(end_questions());
     RunEnd end;
     end.interrupted = interrupted && !stopped_;
+    end.turn_over = unfinished && !interrupted && !stopped_;
     end.stopped = stopped_;
     end.elapsed = elapsed();
     return end;
@@ -317,6 +333,8 @@ class Loop {
   Nanoseconds recorded_now_{};
   std::optional<Stopped> stopped_;
   std::size_t refused_ = 0;
+  const std::int64_t attempts_before_;
+  bool turn_over_ = false;
   int silences_ = 0;
 };
 

@@ -28,8 +28,16 @@ class RunObserver {
   virtual ~RunObserver() = default;
   virtual void proposed(const Proposed& proposal, const search::EngineView& view) = 0;
   virtual void evaluated(const Evidence& evidence, const search::EngineView& view) = 0;
+  // A device dropped out; the others go on.
+  virtual void lost(int device, const std::string& why) = 0;
   // About ten times a second; for what moves by itself (elapsed time, ETA).
   virtual void waiting(Nanoseconds elapsed, const search::EngineView& view) = 0;
+};
+
+// How much of the search belongs to this call; 0 = no limit. What is in flight is finished.
+struct Turn {
+  std::int64_t attempts = 0;
+  Nanoseconds seconds{};
 };
 
 struct RunLoop {
@@ -45,13 +53,15 @@ struct RunLoop {
   Nanoseconds elapsed_before{};  // of earlier sessions
   std::uint64_t secret = 0;      // values of this session's tests are drawn from it
   LlmDesk* llm = nullptr;        // where a language model is asked
+  Turn turn = {};
   // Evidence comes from records: results and answers are taken in the order in which their recorded
   // costs end, so that the number of threads never matters.
   bool recorded_order = false;
 };
 
 struct RunEnd {
-  bool interrupted = false;  // resumable; otherwise the engine said Stopped
+  bool interrupted = false;  // resumable; otherwise the engine said Stopped, or
+  bool turn_over = false;    // the turn is over: the search can go on
   std::optional<Stopped> stopped;
   Nanoseconds elapsed{};  // over all sessions
 };

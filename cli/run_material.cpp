@@ -3,6 +3,7 @@
 
 #include "cli/host_target.h"
 #include "cli/stored_kernel.h"
+#include "cli/table_task.h"
 #include "cli/text_file.h"
 #include "experiments/op_loader.h"
 #include "mutators/render.h"
@@ -16,7 +17,40 @@ namespace {
 
 using FileMap = std::map<std::string, std::string, std::less<>>;
 
+// Leaves the suite's workloads that the configuration names. A suite that is not named is the
+// first that has them all.
+Result<void> keep_workloads(RunMaterial& material) {
+  const std::vector<std::string>& wanted = material.config.workloads;
+  const auto has = [](const Suite& suite, const std::string& name) {
+    return std::ranges::find(suite.workloads, name, &Workload::name) != suite.workloads.end();
+  };
+  for (Suite& suite : material.op.suites) {
+    const bool meant = material.config.suite.empty() || suite.name == material.config.suite;
+    const bool all =
+        std::ranges::all_of(wanted, [&](const std::string& name) { return has(suite, name); });
+    if (meant && all) {
+      material.config.suite = suite.name;
+      std::erase_if(suite.workloads, [&](const Workload& workload) {
+        return std::ranges::find(wanted, workload.name) == wanted.end();
+      });
+      return {};
+    }
+  }
+  std::string names;
+  for (const std::string& name : wanted) {
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  const std::string& suite = material.config.suite;
+  return Error{ErrorCode::config,
+               "op " + material.op.name + ": expected " +
+                   (suite.empty() ? "a suite" : "suite " + suite) + " with workloads " + names +
+                   ", found none"};
+}
+
 Result<RunMaterial> complete(RunMaterial material) {
+  if (!material.config.workloads.empty()) {
+    COPPICE_TRY_VOID(keep_workloads(material));
+  }
   const Suite* suite = material.op.suite(material.config.suite);
   if (suite == nullptr) {
     std::string known;
@@ -186,6 +220,11 @@ Result<RunMaterial> gather(const RunConfig& config, const Places& places) {
   RunMaterial material;
   material.config = config;
   COPPICE_TRY(material.config.llm, resolved_llm(config.llm, places));
+  if (!config.table.empty()) {
+    COPPICE_TRY(std::string text, table_text(config.table));
+    COPPICE_TRY_VOID(take_table(material, std::move(text)));
+    return material;
+  }
   COPPICE_TRY(const std::string folder, places.find_op(config.op));
   COPPICE_TRY(material.op, experiments::load_op(folder));
   for (const std::string& kernel : config.seed_kernels) {
@@ -200,6 +239,15 @@ Result<RunMaterial> gather(const RunConfig& config, const Places& places) {
 
 Result<RunMaterial> recall(const archive::ExperimentLog& log) {
   COPPICE_TRY(const RunStarted started, first_event(log));
+  if (!started.tasks.empty()) {
+    return Error{ErrorCode::usage,
+                 "it is made of tasks: name one of them, as in " + started.run + "/" +
+                     started.tasks.front()};
+  }
+  return recall(log, started);
+}
+
+Result<RunMaterial> recall(const archive::ExperimentLog& log, const RunStarted& started) {
   RunMaterial material;
   material.run = started.run;
   material.prompts = started.prompts;
@@ -207,28 +255,31 @@ Result<RunMaterial> recall(const archive::ExperimentLog& log) {
   COPPICE_TRY(const Json config, blob_json(log, started.config, "archived configuration"));
   COPPICE_TRY(material.config, run_config(config.reader("archived configuration")));
   material.config.seed = started.seed;
-  COPPICE_TRY(const FileMap files, recall_files(log, started.op));
-  COPPICE_TRY(material.op, experiments::load_op(files, "archived op").within("archived op"));
-  COPPICE_TRY(const Json table, blob_json(log, started.target, "archived target"));
-  COPPICE_TRY(material.target, target(table.reader("archived target")));
+  COPPICE_TRY(FileMap files, recall_files(log, started.op));
+  if (!material.config.table.empty()) {
+    COPPICE_TRY_VOID(take_table(material, std::move(files[kTableFile])).within("archived table"));
+  } else {
+    COPPICE_TRY(material.op, experiments::load_op(files, "archived op").within("archived op"));
+    COPPICE_TRY(const Json facts, blob_json(log, started.target, "archived target"));
+    COPPICE_TRY(material.target, target(facts.reader("archived target")));
+  }
   for (const Digest& digest : started.warm) {
     COPPICE_TRY(Json warm, blob_json(log, digest, "archived warm-start data"));
     material.warm.push_back(std::move(warm));
   }
-  COPPICE_TRY(material, complete(std::move(material)));
+  if (material.table == nullptr) {
+    COPPICE_TRY(material, complete(std::move(material)));
+  }
   if (material.llm) {
     COPPICE_TRY_VOID(recall_stored(log, material));
   }
   return material;
 }
 
-Result<void> store(archive::ExperimentLog& log,
-                   const RunMaterial& material,
-                   const std::string& run,
-                   Json environment) {
+Result<RunStarted> keep(archive::ExperimentLog& log, const RunMaterial& material) {
   RunStarted started;
   started.decision_version = material.decision_version;
-  started.run = run;
+  started.run = material.run;
   started.seed = material.config.seed;
   COPPICE_TRY(started.config, log.put_blob(to_json(material.config).dump()));
   Json manifest = Json::object();
@@ -250,6 +301,15 @@ Result<void> store(archive::ExperimentLog& log,
     }
     COPPICE_TRY(started.prompts, log.put_blob(texts.dump()));
   }
+  return started;
+}
+
+Result<void> store(archive::ExperimentLog& log,
+                   const RunMaterial& material,
+                   const std::string& run,
+                   Json environment) {
+  COPPICE_TRY(RunStarted started, keep(log, material));
+  started.run = run;
   started.environment = std::move(environment);
   const Result<EventSeq> place = log.append(started);
   return place.ok() ? Result<void>() : Result<void>(place.error());
@@ -277,6 +337,9 @@ Result<Candidate> candidate_of(const RunMaterial& material,
                                CandidateId id,
                                const CandidateSpec& spec) {
   const CandidateSpec text = material.as_text(spec);
+  if (material.table != nullptr) {
+    return table_candidate(material, id, spec);
+  }
   if (text.template_name.empty()) {
     return stored_candidate(material, id, text);
   }

@@ -9,6 +9,7 @@
 #include "core/event.h"
 #include "core/op.h"
 #include "core/target.h"
+#include "evaluators/recorded_table.h"
 #include "llm/prompt.h"
 #include "search/engine.h"
 
@@ -26,6 +27,7 @@ struct RunMaterial {
   Target target;
   TemplateSpaces templates;
   std::vector<std::string> classes;  // precision classes of the suite, headline first
+  std::shared_ptr<const evaluators::RecordedTable> table;  // null: the op is a real one
   std::vector<Json> warm;
   int decision_version = search::kDecisionVersion;
   std::string run;              // name; empty before it has one
@@ -53,7 +55,11 @@ struct RunMaterial {
 Result<RunMaterial> gather(const RunConfig& config, const Places& places);
 // The same from a run's log alone.
 Result<RunMaterial> recall(const archive::ExperimentLog& log);
+// Of a run that another log tells of, as keep() wrote it there.
+Result<RunMaterial> recall(const archive::ExperimentLog& log, const RunStarted& started);
 
+// Keeps the texts and returns the event that names them.
+Result<RunStarted> keep(archive::ExperimentLog& log, const RunMaterial& material);
 // Keeps the texts and appends RunStarted; the caller commits.
 Result<void> store(archive::ExperimentLog& log,
                    const RunMaterial& material,

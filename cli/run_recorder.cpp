@@ -33,11 +33,25 @@ Result<Digest> RunRecorder::keep(const std::string& text) {
 
 Result<std::vector<Event>> RunRecorder::step(const Event& input) {
   COPPICE_TRY_VOID(append(input));
+  follow(input);
   std::vector<Event> decisions = engine_.handle(input);
   for (const Event& decision : decisions) {
     COPPICE_TRY_VOID(append(decision));
+    follow(decision);
   }
   return decisions;
+}
+
+void RunRecorder::follow(const Event& event) {
+  if (const auto* proposed = std::get_if<Proposed>(&event)) {
+    in_flight_.insert(proposed->attempt);
+  } else if (const auto* evaluated = std::get_if<Evaluated>(&event)) {
+    in_flight_.erase(evaluated->evidence.attempt);
+  } else if (const auto* resumed = std::get_if<Resumed>(&event)) {
+    for (const AttemptId lost : resumed->lost) {
+      in_flight_.erase(lost);
+    }
+  }
 }
 
 void RunRecorder::after_commit(std::function<void()> acknowledge) {

@@ -7,6 +7,7 @@
 #include "search/engine.h"
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,14 +33,18 @@ class RunRecorder {
   Result<void> commit_if_due();
 
   search::Engine& engine() { return engine_; }
+  // Attempts that were proposed through this recorder and have no result yet.
+  const std::set<AttemptId>& in_flight() const { return in_flight_; }
 
  private:
   Result<void> append(const Event& event);
+  void follow(const Event& event);
 
   search::Engine& engine_;
   archive::ExperimentLog& log_;
   const Clock& clock_;
   std::vector<std::function<void()>> acknowledgements_;
+  std::set<AttemptId> in_flight_;
   std::size_t pending_ = 0;
   Nanoseconds oldest_{};
 };

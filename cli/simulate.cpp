@@ -3,6 +3,7 @@
 
 #include "cli/simulated_world.h"
 #include "core/pinned_math.h"
+#include "evaluators/recorded_evaluator.h"
 #include "search/engine.h"
 
 #include <fmt/format.h>
@@ -22,26 +23,11 @@ double thread_seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-Evidence recorded_evidence(const Proposed& proposed, const evaluators::RecordedOutcome* outcome) {
-  Evidence out;
+Evidence simulated_evidence(const Proposed& proposed, const evaluators::RecordedOutcome* outcome) {
+  Evidence out = evaluators::recorded_evidence(outcome);
   out.attempt = proposed.attempt;
   out.candidate = proposed.candidate;
   out.fidelity = proposed.fidelity;
-  if (outcome == nullptr) {
-    out.verdict.gate = Gate::resources;
-    out.verdict.failure = FailureClass::plan_invalid;
-    return out;
-  }
-  out.cost.compile = Nanoseconds(std::llround(outcome->compile_seconds * 1e9));
-  out.cost.device = Nanoseconds(std::llround(outcome->run_seconds * 1e9));
-  out.verdict.valid = outcome->valid;
-  out.verdict.gate = outcome->valid ? Gate::evidence : outcome->gate;
-  out.verdict.failure = outcome->failure;
-  if (outcome->valid) {
-    out.performance = Performance{};
-    out.performance->log_cost = pinned::log(outcome->milliseconds);
-    out.performance->log_noise = outcome->log_noise;
-  }
   return out;
 }
 
@@ -111,7 +97,7 @@ class EnginePlay {
         static_cast<std::int64_t>(world_.best().size()) > kSettled) {
       search_.coverage.take(pinned::log(outcome->milliseconds), *prediction);
     }
-    engine_.handle(Evaluated{recorded_evidence(flight.proposed, outcome)});
+    engine_.handle(Evaluated{simulated_evidence(flight.proposed, outcome)});
     free_.push_back(flight.proposed.lane);
     std::sort(free_.begin(), free_.end());
   }

@@ -171,7 +171,7 @@ Result<std::vector<Json>> warm_data(const std::vector<std::string>& names,
       if (taken == kMostRuns) {
         break;
       }
-      if (!run.start || !run.trouble.empty()) {
+      if (!run.start || !run.start->tasks.empty() || !run.trouble.empty()) {
         continue;
       }
       COPPICE_TRY(const RunReader reader, RunReader::open(*store, run.name));

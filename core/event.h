@@ -31,7 +31,11 @@ struct RunStarted {
   std::vector<Digest> warm;  // blobs: warm-start data, in order
   // Blob: {file: digest} of the texts that prompts were made from; only where a model is asked.
   std::optional<Digest> prompts;
-  Json environment;  // host, device, versions: for people
+  Json environment;          // host, device, versions: for people
+  // Names of the tasks that share this run's budget; each has a log of its own. Empty: the run
+  // searches by itself, as nearly all do. With tasks, `op` is a blob of run_started events, one a
+  // line and task, `target` is not used, and the decision version is the allocator's.
+  std::vector<std::string> tasks;
 };
 
 // A baseline was timed and is now fixed for the run.
@@ -60,9 +64,34 @@ struct Tick {
   Nanoseconds elapsed{};
 };
 
+enum class StopReason { budget_attempts, budget_seconds, budget_money, exhausted, user, failed };
+std::string_view to_text(StopReason reason);
+Result<StopReason> stop_reason(std::string_view text);
+
+// A decision: the run is over.
+struct Stopped {
+  StopReason reason = StopReason::exhausted;
+  std::string message;
+};
+
 // The user or a limit outside the engine wants the run to end.
 struct StopRequested {
   std::string reason;
+  // Given: it is the search that ends, as if the run's own budget were spent; its finalists are
+  // still timed again and promoted.
+  std::optional<StopReason> spent;
+};
+
+// A task of a shared run has had its turn; what it came to, with its log's head at that moment.
+struct SliceEnded {
+  std::string task;
+  std::int64_t attempts = 0, valid = 0;  // of this turn
+  Nanoseconds took{};                    // all that the turn cost on the clock
+  std::optional<double> best_log_cost;   // of the task so far, headline class
+  std::optional<Stopped> stopped;        // the task's own search has ended
+  std::string failed;                    // why the turn was cut off; empty: it was not
+  std::uint64_t events = 0;              // of the task's log
+  Digest head;                           // their chain
 };
 
 // The run goes on after an interruption; attempts in flight at that moment are lost and named.
@@ -154,15 +183,6 @@ Result<LlmIdea> llm_idea(const JsonReader& json);
 Json to_json(const LlmAdvice& advice);
 Result<LlmAdvice> llm_advice(const JsonReader& json);
 
-enum class StopReason { budget_attempts, budget_seconds, budget_money, exhausted, user, failed };
-std::string_view to_text(StopReason reason);
-Result<StopReason> stop_reason(std::string_view text);
-
-struct Stopped {
-  StopReason reason = StopReason::exhausted;
-  std::string message;
-};
-
 // The run's answer for one precision class: passed promotion.
 struct Promoted {
   CandidateId candidate;
@@ -175,6 +195,15 @@ struct Idle {
   int lane = 0;
 };
 
+// The next turn of a shared run belongs to this task.
+struct Allocated {
+  std::string task;
+  std::int64_t attempts = 0;  // at most so many; 0 = no limit
+  Nanoseconds seconds{};      // at most so long; 0 = no limit
+  bool last = false;          // the shared budget is spent: finalists and promotion
+  std::string why;            // one line for a person
+};
+
 using Event = std::variant<RunStarted,
                            BaselineFrozen,
                            WorkRequested,
@@ -182,13 +211,15 @@ using Event = std::variant<RunStarted,
                            Tick,
                            StopRequested,
                            Resumed,
-                           LlmReplied,  // inputs
+                           LlmReplied,
+                           SliceEnded,  // inputs
                            Proposed,
                            EditApplied,
                            LlmAsked,
                            Stopped,
                            Promoted,
-                           Idle>;  // decisions
+                           Idle,
+                           Allocated>;  // decisions
 
 Json to_json(const CandidateSpec& spec);
 Result<CandidateSpec> candidate_spec(const JsonReader& json);

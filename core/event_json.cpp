@@ -1,6 +1,7 @@
 // Events as canonical lines of JSON, version 1: {"kind": ..., "v": 1, members of the kind}.
 #include "core/codec.h"
 #include "core/event.h"
+#include "core/event_tasks.h"
 
 namespace coppice {
 namespace {
@@ -17,13 +18,15 @@ constexpr std::string_view kEventKinds[] = {"run_started",
                                             "stop_requested",
                                             "resumed",
                                             "llm_replied",
+                                            "slice_ended",
                                             "proposed",
                                             "edit_applied",
                                             "llm_asked",
                                             "stopped",
                                             "promoted",
-                                            "idle"};
-constexpr std::size_t kInputs = 8;
+                                            "idle",
+                                            "allocated"};
+constexpr std::size_t kInputs = 9;
 static_assert(std::size(kEventKinds) == std::variant_size_v<Event>);
 static_assert(std::is_same_v<std::variant_alternative_t<kInputs, Event>, Proposed>);
 
@@ -45,6 +48,9 @@ Json body(const RunStarted& e) {
     json.set("prompts", e.prompts->hex());
   }
   set_if(json, "environment", !e.environment.is_null(), e.environment);
+  set_if(json, "tasks", !e.tasks.empty(), Json::array_of(e.tasks, [](const std::string& task) {
+           return Json(task);
+         }));
   return json;
 }
 
@@ -61,7 +67,8 @@ Result<Event> read_run_started(const JsonReader& json) {
                  "target",
                  "warm",
                  "prompts",
-                 "environment"});
+                 "environment",
+                 "tasks"});
   fields.need("decision_version", e.decision_version)
       .need("run", e.run)
       .need("seed", e.seed)
@@ -70,7 +77,8 @@ Result<Event> read_run_started(const JsonReader& json) {
       .need("target", e.target)
       .need("warm", e.warm)
       .maybe("prompts", e.prompts)
-      .maybe("environment", e.environment);
+      .maybe("environment", e.environment)
+      .maybe("tasks", e.tasks);
   return fields.done(Event(std::move(e)));
 }
 
@@ -133,13 +141,23 @@ Result<Event> read_tick(const JsonReader& json) {
 }
 
 Json body(const StopRequested& e) {
-  return Json::object().set("reason", e.reason);
+  Json json = Json::object();
+  json.set("reason", e.reason);
+  if (e.spent) {
+    json.set("spent", to_text(*e.spent));
+  }
+  return json;
 }
 
 Result<Event> read_stop_requested(const JsonReader& json) {
   StopRequested e;
-  Fields fields(json, {"v", "kind", "reason"});
+  Fields fields(json, {"v", "kind", "reason", "spent"});
   fields.need("reason", e.reason);
+  if (json.find("spent")) {
+    StopReason spent = StopReason::exhausted;
+    fields.need_enum("spent", spent, stop_reason);
+    e.spent = spent;
+  }
   return fields.done(Event(std::move(e)));
 }
 
@@ -351,12 +369,14 @@ constexpr Read kReaders[] = {read_run_started,
                              read_stop_requested,
                              read_resumed,
                              read_llm_replied,
+                             read_slice_ended,
                              read_proposed,
                              read_edit_applied,
                              read_llm_asked,
                              read_stopped,
                              read_promoted,
-                             read_idle};
+                             read_idle,
+                             read_allocated};
 static_assert(std::size(kReaders) == std::size(kEventKinds));
 
 }  // namespace

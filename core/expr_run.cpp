@@ -3,12 +3,12 @@
 #include "core/expr_tree.h"
 #include "core/pinned_math.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
 
 namespace coppice::detail {
-
 namespace {
 
 using Cell = ExprCell;
@@ -56,6 +56,7 @@ class Run {
 
   bool value(std::uint32_t at, Cell& out) {
     const ExprNode& node = tree_.nodes[at];
+    bool holds = false;
     switch (node.op) {
       case ExprOp::literal:
         out = node.literal;
@@ -67,26 +68,20 @@ class Run {
         out = load(*slots_[node.slot]);
         return true;
       case ExprOp::or_else:
-      case ExprOp::and_also: {
-        bool holds = false;
+      case ExprOp::and_also:
         if (!value(node.kids[0], out) || !truth(node.kids[0], out, holds)) {
           return false;
         }
         return holds == (node.op == ExprOp::or_else) || value(node.kids[1], out);
-      }
-      case ExprOp::choose: {
-        bool holds = false;
+      case ExprOp::choose:
         return value(node.kids[0], out) && truth(node.kids[0], out, holds) &&
                value(node.kids[holds ? 1 : 2], out);
-      }
-      case ExprOp::negate_truth: {
-        bool holds = false;
+      case ExprOp::negate_truth:
         if (!value(node.kids[0], out) || !truth(node.kids[0], out, holds)) {
           return false;
         }
         out = boolean(!holds);
         return true;
-      }
       case ExprOp::member:
         return membership(at, out);
       case ExprOp::min:
@@ -100,12 +95,29 @@ class Run {
       case ExprOp::sqrt:
       case ExprOp::to_int:
         return value(node.kids[0], out) && unary(at, out, out);
-      default: {
-        Cell right;
-        return value(node.kids[0], out) && value(node.kids[1], right) &&
-               binary(at, out, right, out);
-      }
+      default:
+        return operators(at, out);
     }
+  }
+
+  // Chains lean to the left: sixteen steps take one call, so that the longest text fits each stack.
+  bool operators(std::uint32_t at, Cell& out) {
+    const auto chains = [this](std::uint32_t node) {
+      return tree_.nodes[node].op >= ExprOp::add && tree_.nodes[node].op <= ExprOp::modulo;
+    };
+    std::array<std::uint32_t, 16> steps{at};
+    std::size_t count = 1;
+    std::uint32_t left = tree_.nodes[at].kids[0];
+    for (; count < steps.size() && chains(left); left = tree_.nodes[left].kids[0]) {
+      steps[count++] = left;
+    }
+    bool good = value(left, out);
+    while (good && count-- > 0) {
+      Cell right;
+      good =
+          value(tree_.nodes[steps[count]].kids[1], right) && binary(steps[count], out, right, out);
+    }
+    return good;
   }
 
   bool truth(std::uint32_t at, const Cell& cell, bool& holds) {

@@ -42,14 +42,18 @@ std::optional<Genome> nearest_listed(const AxisSpace& space,
   std::pair<std::size_t, std::size_t> nearest(space.size() + 1, 0);
   std::vector<const Genome*> ties;
   for (const Genome& genome : *space.listed()) {
-    if (!permitted(choice, genome)) {
-      continue;
-    }
     std::pair<std::size_t, std::size_t> far(0, 0);
     for (std::size_t axis = 0; axis < space.size(); ++axis) {
-      const std::size_t d = distance(space.axis(axis), from.levels[axis], genome.levels[axis]);
-      far.first += d > 0 ? 1 : 0;
-      far.second += d;
+      far.first += from.levels[axis] != genome.levels[axis] ? 1 : 0;
+    }
+    if (far.first > nearest.first) {
+      continue;
+    }
+    for (std::size_t axis = 0; axis < space.size(); ++axis) {
+      far.second += distance(space.axis(axis), from.levels[axis], genome.levels[axis]);
+    }
+    if (far > nearest || !permitted(choice, genome)) {
+      continue;
     }
     if (far < nearest) {
       ties.clear();

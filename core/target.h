@@ -26,6 +26,8 @@ struct Target {
   std::vector<HardRule> rules;
   // Vendor peaks (for "impossible") by ceiling name, FLOP/s and B/s; 0 = unknown.
   std::map<std::string, double, std::less<>> peaks;
+  // What can be reached in practice (for floors), by the same names.
+  std::map<std::string, double, std::less<>> ceilings;
 };
 
 Json to_json(const Target& target);

@@ -31,26 +31,37 @@ Json to_json(const Target& target) {
   for (const auto& [name, peak] : target.peaks) {
     peaks.set(name, peak);
   }
-  return Json::object()
-      .set("schema", 1)
-      .set("name", target.name)
-      .set("backend", target.backend)
-      .set("facts", to_json(target.facts))
-      .set("features", Json::array_of(target.features, [](const auto& f) { return Json(f); }))
-      .set("rules", Json::array_of(target.rules, rule_json))
-      .set("peaks", peaks);
+  Json out =
+      Json::object()
+          .set("schema", 1)
+          .set("name", target.name)
+          .set("backend", target.backend)
+          .set("facts", to_json(target.facts))
+          .set("features", Json::array_of(target.features, [](const auto& f) { return Json(f); }))
+          .set("rules", Json::array_of(target.rules, rule_json))
+          .set("peaks", peaks);
+  if (!target.ceilings.empty()) {
+    Json ceilings = Json::object();
+    for (const auto& [name, ceiling] : target.ceilings) {
+      ceilings.set(name, ceiling);
+    }
+    out.set("ceilings", std::move(ceilings));
+  }
+  return out;
 }
 
 Result<Target> target(const JsonReader& json) {
   Target target;
   int schema = 0;
-  Fields fields(json, {"schema", "name", "backend", "facts", "features", "rules", "peaks"});
+  Fields fields(json,
+                {"schema", "name", "backend", "facts", "features", "rules", "peaks", "ceilings"});
   fields.need("schema", schema)
       .need("name", target.name)
       .need("backend", target.backend)
       .maybe("facts", target.facts)
       .maybe("features", target.features)
-      .maybe("peaks", target.peaks);
+      .maybe("peaks", target.peaks)
+      .maybe("ceilings", target.ceilings);
   COPPICE_TRY(target, fields.done(std::move(target)));
   if (schema != 1) {
     COPPICE_TRY(const JsonReader found, json.at("schema"));

@@ -31,7 +31,8 @@ Message call(std::string_view name) {
 Result<AgentClient> AgentClient::start(const std::string& backend,
                                        const std::vector<std::string>& launcher,
                                        const std::string& program,
-                                       int device) {
+                                       int device,
+                                       const std::vector<std::string>& hidden) {
   ChildOptions options;
   options.argv = launcher;
   std::string own = program;
@@ -56,6 +57,7 @@ Result<AgentClient> AgentClient::start(const std::string& backend,
   options.input = to_read.get();
   options.output = from_write.get();
   options.errors = -2;
+  options.hidden = hidden;
   if (device > 0) {
     options.environment.emplace("COPPICE_CUDA_DEVICE", std::to_string(device));
   }

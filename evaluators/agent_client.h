@@ -14,7 +14,8 @@ class AgentClient {
   static Result<AgentClient> start(const std::string& backend,
                                    const std::vector<std::string>& launcher,
                                    const std::string& program,
-                                   int device = 0);
+                                   int device = 0,
+                                   const std::vector<std::string>& hidden = {});
   Result<Json> probe();
   Result<void> open(const DeviceSession& session);
   Result<std::map<std::string, ValueMap>> host_scalars();

@@ -2,6 +2,7 @@
 
 #include "evaluators/agent_evaluator.h"
 
+#include "core/thread_safety.h"
 #include "evaluators/agent_client.h"
 #include "evaluators/compile_cache.h"
 #include "evaluators/cpu/host_toolchain.h"
@@ -49,13 +50,17 @@ class AgentEvaluator final : public Evaluator {
 
  private:
   struct Agent {
-    std::mutex mutex;
-    std::optional<AgentClient> client;
-    int restarts = 0;
+    Mutex mutex;
+    std::optional<AgentClient> client COPPICE_GUARDED_BY(mutex);
+    int restarts COPPICE_GUARDED_BY(mutex) = 0;
+    std::string lost;  // why it takes no part any more
   };
+  void lose(Agent& agent, const Error& error) COPPICE_REQUIRES(agent.mutex);
+  Result<Agent*> first_alive();
+  Result<void> adopt_on_all(const Agent* but);
   DeviceSession session() const;
   Result<void> check_target() const;
-  Result<void> revive(Agent& agent);
+  Result<void> revive(Agent& agent) COPPICE_REQUIRES(agent.mutex);
   Evidence failed(const EvaluationTask& task, Verdict verdict) const;
   std::optional<Verdict> compile_all(const Prepared& prepared,
                                      Artifact& out,
@@ -82,11 +87,16 @@ DeviceSession AgentEvaluator::session() const {
   out.lane_threads = config_.lane_threads;
   out.isolation = config_.isolation;
   out.cache_folder = config_.cache_folder;
+  out.peaks = config_.target.peaks;
+  out.ceilings = config_.target.ceilings;
   out.skip_gates = config_.skip_gates;
   return out;
 }
 
 Result<void> AgentEvaluator::revive(Agent& agent) {
+  if (!agent.lost.empty()) {
+    return Error{ErrorCode::environment, agent.lost};
+  }
   if (agent.client && !agent.client->lost()) {
     return {};
   }
@@ -95,7 +105,8 @@ Result<void> AgentEvaluator::revive(Agent& agent) {
               AgentClient::start(config_.backend,
                                  config_.launcher,
                                  config_.program,
-                                 static_cast<int>(&agent - agents_.data())));
+                                 static_cast<int>(&agent - agents_.data()),
+                                 config_.hidden_variables));
   COPPICE_TRY_VOID(fresh.open(session()));
   if (have_frozen_) {
     COPPICE_TRY_VOID(fresh.adopt(frozen_));
@@ -104,13 +115,40 @@ Result<void> AgentEvaluator::revive(Agent& agent) {
   return {};
 }
 
-Result<void> AgentEvaluator::start() {
+// One device of several that can't be used is said aloud; the others do its work.
+void AgentEvaluator::lose(Agent& agent, const Error& error) {
+  agent.lost = error.message.empty() ? "lost" : error.message;
+  agent.client.reset();
+  fmt::print(stderr, "device {} takes no part: {}\n", &agent - agents_.data(), agent.lost);
+}
+
+Result<AgentEvaluator::Agent*> AgentEvaluator::first_alive() {
   for (Agent& agent : agents_) {
-    const std::lock_guard lock(agent.mutex);
-    COPPICE_TRY_VOID(revive(agent));
+    if (agent.lost.empty()) {
+      return &agent;
+    }
   }
-  Agent& first = agents_.front();
-  const std::lock_guard lock(first.mutex);
+  return Error{ErrorCode::environment, "every device is lost: " + agents_.front().lost};
+}
+
+Result<void> AgentEvaluator::start() {
+  std::optional<Error> trouble;
+  for (Agent& agent : agents_) {
+    const MutexLock lock(agent.mutex);
+    if (const Result<void> revived = revive(agent); !revived.ok()) {
+      if (agents_.size() == 1) {
+        return revived;
+      }
+      lose(agent, revived.error());
+      trouble = revived.error();
+    }
+  }
+  const Result<Agent*> found = first_alive();
+  if (!found.ok()) {
+    return *trouble;
+  }
+  Agent& first = **found;
+  const MutexLock lock(first.mutex);
   COPPICE_TRY(scalars_, first.client->host_scalars());
   COPPICE_TRY(environment_, first.client->probe());
   environment_.set("toolchain", toolchain_->version()).set("devices", devices());
@@ -132,17 +170,47 @@ Result<void> AgentEvaluator::check_target() const {
 
 Result<std::vector<BaselineFrozen>> AgentEvaluator::freeze_baselines(std::stop_token stop) {
   const std::unique_lock cores(cores_);
-  for (std::size_t i = 0; i < agents_.size(); ++i) {
-    const std::lock_guard lock(agents_[i].mutex);
-    COPPICE_TRY_VOID(revive(agents_[i]));
-    if (i == 0) {
-      COPPICE_TRY(frozen_, agents_[i].client->freeze(stop));
-      have_frozen_ = true;
-    } else {
-      COPPICE_TRY_VOID(agents_[i].client->adopt(frozen_));
+  COPPICE_TRY(Agent * first, first_alive());
+  {
+    const MutexLock lock(first->mutex);
+    COPPICE_TRY_VOID(revive(*first));
+    COPPICE_TRY(frozen_, first->client->freeze(stop));
+    have_frozen_ = true;
+  }
+  COPPICE_TRY_VOID(adopt_on_all(first));
+  return frozen_;
+}
+
+// Each device has its own opponent process; they start side by side.
+Result<void> AgentEvaluator::adopt_on_all(const Agent* but) {
+  std::vector<Result<void>> results(agents_.size());
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < agents_.size(); ++i) {
+      Agent& agent = agents_[i];
+      if (&agent == but || !agent.lost.empty()) {
+        continue;
+      }
+      threads.emplace_back([this, &agent, &result = results[i]] {
+        const MutexLock lock(agent.mutex);
+        result = revive(agent);
+        if (result.ok()) {
+          result = agent.client->adopt(frozen_);
+        }
+      });
     }
   }
-  return frozen_;
+  for (std::size_t i = 0; i < agents_.size(); ++i) {
+    if (!results[i].ok()) {
+      if (agents_.size() == 1) {
+        return results[i];
+      }
+      const MutexLock lock(agents_[i].mutex);
+      lose(agents_[i], results[i].error());
+    }
+  }
+  const Result<Agent*> left = first_alive();
+  return left.ok() ? Result<void>() : left.error();
 }
 
 Result<void> AgentEvaluator::adopt_baselines(const std::vector<BaselineFrozen>& frozen,
@@ -151,12 +219,7 @@ Result<void> AgentEvaluator::adopt_baselines(const std::vector<BaselineFrozen>& 
   const std::unique_lock cores(cores_);
   frozen_ = frozen;
   have_frozen_ = true;
-  for (Agent& agent : agents_) {
-    const std::lock_guard lock(agent.mutex);
-    COPPICE_TRY_VOID(revive(agent));
-    COPPICE_TRY_VOID(agent.client->adopt(frozen_));
-  }
-  return {};
+  return adopt_on_all(nullptr);
 }
 
 Evidence AgentEvaluator::failed(const EvaluationTask& task, Verdict verdict) const {
@@ -263,7 +326,7 @@ Result<Evidence> AgentEvaluator::measure(const EvaluationTask& task,
     cores.lock();
   }
   Agent& agent = agents_[static_cast<std::size_t>(device)];
-  const std::lock_guard lock(agent.mutex);
+  const MutexLock lock(agent.mutex);
   COPPICE_TRY_VOID(revive(agent));
   Result<Evidence> evidence = agent.client->evaluate(request, deadline(task), stop);
   if (evidence.ok()) {
@@ -290,13 +353,17 @@ bool builds_disturb_timing() {
 
 Result<std::unique_ptr<Toolchain>> open_toolchain(const std::string& backend,
                                                   const std::string& cache_folder,
-                                                  const std::string& architecture) {
+                                                  const std::string& architecture,
+                                                  const std::vector<std::string>& hidden) {
   if (backend == "cuda") {
-    COPPICE_TRY(std::unique_ptr<Toolchain> nvrtc, cuda::NvrtcToolchain::open(architecture));
+    COPPICE_TRY(std::unique_ptr<Toolchain> nvrtc,
+                cuda::NvrtcToolchain::open(architecture, {}, hidden));
     return cached(std::move(nvrtc), cache_folder);
   }
   if (backend == "cpu") {
-    COPPICE_TRY(std::unique_ptr<Toolchain> host, cpu::HostToolchain::open({}));
+    cpu::HostToolchainConfig config;
+    config.hidden = hidden;
+    COPPICE_TRY(std::unique_ptr<Toolchain> host, cpu::HostToolchain::open(std::move(config)));
     return cached(std::move(host), cache_folder);
   }
   return Error{ErrorCode::config, fmt::format("no toolchain for backend '{}'", backend)};

@@ -24,6 +24,9 @@ struct AgentConfig {
   int devices = 1;
   int lane_threads = 0;            // 0: all cores
   std::string isolation = "best";  // least level that is accepted
+  // Variables that hold secrets under names that don't say so: no agent, candidate, library or
+  // opponent sees them (those whose names do say so never, see child_environment.h).
+  std::vector<std::string> hidden_variables;
   // Compiling waits while a device measures: right where both need the same cores.
   bool pause_builds = false;
   std::vector<Gate> skip_gates;  // only for tests of the judge
@@ -39,10 +42,11 @@ Result<std::unique_ptr<Evaluator>> open_agents(AgentConfig config,
                                                std::stop_token stop);
 
 // The usual toolchain of a backend, behind the compile cache: "cpu" the host compiler, "cuda" NVRTC
-// for `architecture` ("sm_90").
+// for `architecture` ("sm_90"). Compilers don't see the variables `hidden` either.
 Result<std::unique_ptr<Toolchain>> open_toolchain(const std::string& backend,
                                                   const std::string& cache_folder,
-                                                  const std::string& architecture = "");
+                                                  const std::string& architecture = "",
+                                                  const std::vector<std::string>& hidden = {});
 
 // What `coppice doctor` shows about a backend: starts an agent and asks.
 Result<Json> probe_backend(const std::string& backend,

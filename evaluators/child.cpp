@@ -2,6 +2,8 @@
 
 #include "evaluators/child.h"
 
+#include "evaluators/child_environment.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -88,21 +90,6 @@ bool place_descriptors(const ChildOptions& options) {
   ::_exit(127);
 }
 
-std::vector<std::string> merged_environment(
-    const std::map<std::string, std::string, std::less<>>& added) {
-  std::vector<std::string> out;
-  for (char** item = environ; *item != nullptr; ++item) {
-    const std::string_view text(*item);
-    if (added.find(text.substr(0, text.find('='))) == added.end()) {
-      out.emplace_back(text);
-    }
-  }
-  for (const auto& [name, value] : added) {
-    out.push_back(name + "=" + value);
-  }
-  return out;
-}
-
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> out;
   for (std::string& text : texts) {
@@ -129,7 +116,8 @@ Result<Child> Child::start(const ChildOptions& options) {
   Fd writer(report[1]);
   std::vector<std::string> argv_text = options.argv;
   std::vector<char*> argv = pointers(argv_text);
-  std::vector<std::string> environment_text = merged_environment(options.environment);
+  std::vector<std::string> environment_text =
+      child_environment(environ, options.environment, options.hidden);
   std::vector<char*> environment = pointers(environment_text);
   const pid_t pid = ::fork();
   if (pid < 0) {

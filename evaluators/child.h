@@ -21,13 +21,15 @@ struct ChildLimits {
 };
 
 struct ChildOptions {
-  std::vector<std::string> argv;                                // argv[0] is looked up in PATH
-  std::map<std::string, std::string, std::less<>> environment;  // added to the caller's
-  std::string folder;                                           // working directory; empty: keep
-  int input = -1;   // becomes descriptor 0; -1: /dev/null
-  int output = -1;  // becomes descriptor 1; -1: /dev/null
-  int errors = -1;  // becomes descriptor 2; -1: /dev/null; -2: the caller's
-  int socket = -1;  // becomes descriptor 3 when given
+  std::vector<std::string> argv;  // argv[0] is looked up in PATH
+  // Added to the caller's, of which secrets stay here (child_environment.h).
+  std::map<std::string, std::string, std::less<>> environment;
+  std::vector<std::string> hidden;  // more names of variables that stay
+  std::string folder;               // working directory; empty: keep
+  int input = -1;                   // becomes descriptor 0; -1: /dev/null
+  int output = -1;                  // becomes descriptor 1; -1: /dev/null
+  int errors = -1;                  // becomes descriptor 2; -1: /dev/null; -2: the caller's
+  int socket = -1;                  // becomes descriptor 3 when given
   ChildLimits limits;
   // Killed when the thread that started it ends; false for children that outlive that thread.
   bool dies_with_thread = true;

@@ -21,6 +21,7 @@ struct DeviceSession {
   int lane_threads = 0;            // cpu: worker threads a candidate may use; 0 = all cores
   std::string isolation = "best";  // minimum level demanded: best, none, process, namespaces, full
   std::string cache_folder;        // of compiled references and baselines; empty: no cache
+  std::map<std::string, double, std::less<>> peaks, ceilings;  // of the target's table, by name
   std::vector<Gate> skip_gates;  // only for tests of the judge itself: shows that a gate is needed
 };
 

@@ -310,6 +310,11 @@ Json to_json(const DeviceSession& session) {
   Json out = Json::object();
   out.set("op", op_json(session.op, suite != nullptr ? *suite : kNone));
   out.set("lane_threads", session.lane_threads).set("isolation", session.isolation);
+  const auto number = [](double rate) {
+    return Json(rate);
+  };
+  out.set("peaks", object_of(session.peaks, number));
+  out.set("ceilings", object_of(session.ceilings, number));
   out.set("cache_folder", session.cache_folder);
   out.set("skip_gates",
           Json::array_of(session.skip_gates, [](Gate gate) { return Json(to_text(gate)); }));
@@ -319,9 +324,11 @@ Json to_json(const DeviceSession& session) {
 Result<DeviceSession> device_session(const JsonReader& json) {
   DeviceSession s;
   std::vector<std::string> skip;
-  Fields fields(json, {"op", "lane_threads", "isolation", "cache_folder", "skip_gates"});
+  Fields fields(
+      json, {"op", "lane_threads", "isolation", "cache_folder", "peaks", "ceilings", "skip_gates"});
   fields.need("lane_threads", s.lane_threads).need("isolation", s.isolation);
   fields.need("cache_folder", s.cache_folder).need("skip_gates", skip);
+  fields.need("peaks", s.peaks).need("ceilings", s.ceilings);
   COPPICE_TRY(s, fields.done(std::move(s)));
   for (const std::string& name : skip) {
     COPPICE_TRY(const Gate skipped, gate(name));

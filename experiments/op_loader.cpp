@@ -167,9 +167,10 @@ class OpBuilder {
                         : place.backend == "cuda" ? "kernel.cu"
                                                   : "kernel.cpp";
     const std::string* source = use(folder + "/" + place.source_name);
-    if (source == nullptr) {
+    const bool derived = json_name == "twin.json" && place.backend == "cuda";  // of a baseline
+    if (source == nullptr && !derived) {
       complain(folder + "/" + place.source_name, "no such file");
-    } else {
+    } else if (source != nullptr) {
       place.source = *source;
     }
     if (!is_identifier(place.name)) {
@@ -179,7 +180,7 @@ class OpBuilder {
       complain(folder + "/" + json_name, "no such file");
       return;
     }
-    if (source != nullptr) {
+    if (source != nullptr || derived) {
       with_json(folder + "/" + json_name,
                 [&](const JsonReader& json) { read(json, place, op_, findings_); });
     }
@@ -187,7 +188,9 @@ class OpBuilder {
 
   void report_strays() {
     for (const auto& [path, text] : op_.files) {
-      const bool document = path.ends_with(".md") || path.ends_with("LICENSE");
+      // What other parts of the program read of an operation.
+      const bool beside = path == "shapes.json" || path == "torch_fallback.py";
+      const bool document = path.ends_with(".md") || path.ends_with("LICENSE") || beside;
       if (!document && !path.starts_with("include/") && !used_.contains(path)) {
         complain(path, "unexpected file, see docs/op-format.md for what an operation holds");
       }

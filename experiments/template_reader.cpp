@@ -238,8 +238,45 @@ void read_baseline(const JsonReader& json, const PartPlace& place, Op& op, Findi
   op.baselines.push_back(std::move(out));
 }
 
+namespace {
+
+// A baseline's kernel with texts replaced, each of which must stand there exactly once: what is
+// wrong with a bad twin is then all that there is to read.
+void edit_baseline(const JsonReader& json, const Op& op, Twin& out, Findings& findings) {
+  const auto from = json.find("baseline");
+  const std::string name = findings.take_or(from->text(), {});
+  const auto known = std::ranges::find_if(op.baselines, [&](const BaselineSpec& spec) {
+    return spec.name == name && spec.backend == out.backend && spec.plan.has_value();
+  });
+  if (known == op.baselines.end()) {
+    findings.add(from->error("a baseline of this op and backend that has a plan"));
+    return;
+  }
+  out.plan = known->plan;
+  out.source = known->source;
+  const auto edits = json.find("edits");
+  for (const JsonReader& edit :
+       edits ? findings.take_or(edits->items(), {}) : std::vector<JsonReader>()) {
+    const std::vector<std::string> texts = findings.take_or(edit.texts(), {});
+    if (texts.size() != 2) {
+      findings.add(edit.error("two texts: what stands in the baseline, and what replaces it"));
+      continue;
+    }
+    const std::size_t at = out.source.find(texts[0]);
+    if (texts[0].empty() || at == std::string::npos ||
+        out.source.find(texts[0], at + 1) != std::string::npos) {
+      findings.add(edit.complain("expected to stand exactly once in baseline " + name));
+      continue;
+    }
+    out.source.replace(at, texts[0].size(), texts[1]);
+  }
+}
+
+}  // namespace
+
 void read_twin(const JsonReader& json, const PartPlace& place, Op& op, Findings& findings) {
-  findings.take(json.only_keys({"schema", "summary", "good", "template", "gate", "plan"}));
+  findings.take(json.only_keys(
+      {"schema", "summary", "good", "template", "gate", "plan", "baseline", "edits"}));
   if (!json.is_object()) {
     return;
   }
@@ -259,6 +296,14 @@ void read_twin(const JsonReader& json, const PartPlace& place, Op& op, Findings&
     } else if (!gate(out.expect_gate).ok()) {
       findings.add(expected->error("the name of a gate (docs/verification.md)"));
     }
+  }
+  if (json.find("baseline").has_value()) {
+    edit_baseline(json, op, out, findings);
+    op.twins.push_back(std::move(out));
+    return;
+  }
+  if (place.source.empty()) {
+    findings.add(json.complain(R"(expected a kernel beside it, or "baseline")"));
   }
   const Template* base = nullptr;
   if (const auto from = json.find("template"); from.has_value()) {

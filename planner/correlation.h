@@ -7,7 +7,9 @@
 namespace coppice::planner {
 
 // Candidates are kept in blocks of this many, one coordinate after the other, so that loops run
-// over neighbours in memory. What a lane computes never depends on the other lanes.
+// over neighbours in memory. What a lane computes never depends on the other lanes. Single
+// precision: what is kept of 20,000 points is read anew after each observation, so that its size is
+// the time.
 inline constexpr std::size_t kBlock = 64;
 
 // exp(-t) for t >= 0, to 1e-12 of its value; the same bits everywhere, and cheap in loops.
@@ -21,8 +23,8 @@ double matern52_slope(double squared_distance);
 // out[i] = matern52(sum over d of weight[d] (x[d] - block[d * kBlock + i])^2) for i < kBlock.
 void correlate(std::span<const double> x,
                std::span<const double> weight,
-               const double* block,
-               double* out);
+               const float* block,
+               float* out);
 
 // The same with the plain loops, or with the widest that the processor has: for a test that shows
 // that the bits are the same.
@@ -30,7 +32,7 @@ enum class Lanes { plain, widest };
 void correlate_in(Lanes lanes,
                   std::span<const double> x,
                   std::span<const double> weight,
-                  const double* block,
-                  double* out);
+                  const float* block,
+                  float* out);
 
 }  // namespace coppice::planner

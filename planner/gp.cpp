@@ -17,56 +17,57 @@ std::size_t packed(std::size_t row) {
 
 // One step of forward substitution: out = (out - sum of l[j] v[j]) / l[rows], in the order of j.
 // Four rows a pass, which saves memory traffic and changes no bit.
-COPPICE_LANES void substitute_lanes(const double* l,
+COPPICE_LANES void substitute_lanes(const float* l,
                                     std::size_t rows,
-                                    const double* __restrict solved,
-                                    double* __restrict out) {
+                                    const float* __restrict solved,
+                                    float* __restrict out) {
   std::size_t j = 0;
   for (; j + 4 <= rows; j += 4) {
-    const double* v = solved + j * kBlock;
+    const float* v = solved + j * kBlock;
     for (std::size_t i = 0; i < kBlock; ++i) {
       out[i] = out[i] - l[j] * v[i] - l[j + 1] * v[kBlock + i] - l[j + 2] * v[2 * kBlock + i] -
                l[j + 3] * v[3 * kBlock + i];
     }
   }
   for (; j < rows; ++j) {
-    const double* v = solved + j * kBlock;
+    const float* v = solved + j * kBlock;
     for (std::size_t i = 0; i < kBlock; ++i) {
       out[i] -= l[j] * v[i];
     }
   }
-  const double scale = 1.0 / l[rows];
+  const float scale = 1.0F / l[rows];
   for (std::size_t i = 0; i < kBlock; ++i) {
     out[i] *= scale;
   }
 }
 
-COPPICE_WIDE void substitute_wide(const double* l,
+COPPICE_WIDE void substitute_wide(const float* l,
                                   std::size_t rows,
-                                  const double* solved,
-                                  double* out) {
+                                  const float* solved,
+                                  float* out) {
   substitute_lanes(l, rows, solved, out);
 }
 
-void substitute_plain(const double* l, std::size_t rows, const double* solved, double* out) {
+void substitute_plain(const float* l, std::size_t rows, const float* solved, float* out) {
   substitute_lanes(l, rows, solved, out);
 }
 
-COPPICE_LANES void add_lanes(const double* __restrict v,
+COPPICE_LANES void add_lanes(const float* __restrict v,
                              double target,
                              double* __restrict mean,
                              double* __restrict explained) {
   for (std::size_t i = 0; i < kBlock; ++i) {
-    mean[i] += v[i] * target;
-    explained[i] += v[i] * v[i];
+    const double solved = v[i];
+    mean[i] += solved * target;
+    explained[i] += solved * solved;
   }
 }
 
-COPPICE_WIDE void add_wide(const double* v, double target, double* mean, double* explained) {
+COPPICE_WIDE void add_wide(const float* v, double target, double* mean, double* explained) {
   add_lanes(v, target, mean, explained);
 }
 
-void add_plain(const double* v, double target, double* mean, double* explained) {
+void add_plain(const float* v, double target, double* mean, double* explained) {
   add_lanes(v, target, mean, explained);
 }
 
@@ -83,6 +84,10 @@ std::span<const double> GaussianProcess::x(std::size_t row) const {
 
 std::span<const double> GaussianProcess::factor(std::size_t row) const {
   return {factor_.data() + packed(row), row + 1};
+}
+
+std::span<const float> GaussianProcess::narrow_factor(std::size_t row) const {
+  return {narrow_.data() + packed(row), row + 1};
 }
 
 double GaussianProcess::settle(double target, std::size_t row) const {
@@ -121,6 +126,9 @@ void GaussianProcess::append(std::span<const double> x_new,
   l[n] = std::sqrt(std::max(rest, 0.01 * shape_.nugget));
   points_.insert(points_.end(), x_new.begin(), x_new.end());
   diagonal_.push_back(l[n]);
+  for (std::size_t j = 0; j <= n; ++j) {
+    narrow_.push_back(static_cast<float>(l[j]));
+  }
   if (target) {
     settle_next(*target);
   }
@@ -139,6 +147,7 @@ void GaussianProcess::truncate(std::size_t keep) {
   }
   points_.resize(keep * width_);
   factor_.resize(packed(keep));
+  narrow_.resize(packed(keep));
   diagonal_.resize(keep);
   cuts_.push_back(keep);
 }
@@ -153,7 +162,7 @@ std::size_t GaussianProcess::truncated_to_since(std::size_t& seen) const {
 
 void GpBlock::set(std::size_t lane, std::span<const double> x) {
   for (std::size_t d = 0; d < x.size(); ++d) {
-    coordinates_[d * kBlock + lane] = x[d];
+    coordinates_[d * kBlock + lane] = static_cast<float>(x[d]);
   }
 }
 
@@ -173,13 +182,13 @@ void GpBlock::extend(const GaussianProcess& process) {
   rows_ = std::min(rows_, process.truncated_to_since(cuts_seen_));
   solved_.resize(process.rows() * kBlock);
   for (; rows_ < process.rows(); ++rows_) {
-    const std::span<const double> l = process.factor(rows_);
-    double* out = solved_.data() + rows_ * kBlock;
+    const std::span<const float> l = process.narrow_factor(rows_);
+    float* out = solved_.data() + rows_ * kBlock;
     correlate(process.x(rows_), process.shape().weight, coordinates_.data(), out);
     (wide_lanes() ? substitute_wide : substitute_plain)(l.data(), rows_, solved_.data(), out);
   }
   for (; summed_ < process.settled(); ++summed_) {
-    const double* v = solved_.data() + summed_ * kBlock;
+    const float* v = solved_.data() + summed_ * kBlock;
     (wide_lanes() ? add_wide : add_plain)(
         v, process.whitened(summed_), mean_.data(), explained_.data());
   }
@@ -191,12 +200,13 @@ void GpBlock::posterior(const GaussianProcess& process, double* mean, double* va
   std::copy(explained_.begin(), explained_.end(), explained);
   // A pending row counts as measured at its own mean: it explains, and moves no mean.
   for (std::size_t row = summed_; row < rows_; ++row) {
-    const double* v = solved_.data() + row * kBlock;
+    const float* v = solved_.data() + row * kBlock;
     for (std::size_t i = 0; i < kBlock; ++i) {
-      explained[i] += v[i] * v[i];
+      const double solved = v[i];
+      explained[i] += solved * solved;
     }
   }
-  constexpr double kLeast = 1e-9;
+  constexpr double kLeast = 1e-6;
   for (std::size_t i = 0; i < kBlock; ++i) {
     mean[i] = mean_[i];
     variance[i] = std::max(1.0 - explained[i], kLeast);
@@ -204,8 +214,8 @@ void GpBlock::posterior(const GaussianProcess& process, double* mean, double* va
 }
 
 std::size_t GpBlock::bytes() const {
-  return (coordinates_.capacity() + solved_.capacity() + mean_.capacity() + explained_.capacity()) *
-         sizeof(double);
+  return (coordinates_.capacity() + solved_.capacity()) * sizeof(float) +
+         (mean_.capacity() + explained_.capacity()) * sizeof(double);
 }
 
 }  // namespace coppice::planner

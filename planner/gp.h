@@ -38,14 +38,15 @@ class GaussianProcess {
   void truncate(std::size_t rows);
 
   std::span<const double> x(std::size_t row) const;
-  // Row of the Cholesky factor: `row` entries, then the diagonal one.
-  std::span<const double> factor(std::size_t row) const;
+  // Row of the Cholesky factor, rounded: `row` entries, then the diagonal one.
+  std::span<const float> narrow_factor(std::size_t row) const;
   // The whitened target (L^-1 y) of a settled row.
   double whitened(std::size_t row) const { return whitened_[row]; }
   // Grows with each truncate(), so that caches notice.
   std::size_t truncated_to_since(std::size_t& seen) const;
 
  private:
+  std::span<const double> factor(std::size_t row) const;
   double settle(double target, std::size_t row) const;
 
   GpShape shape_;
@@ -53,6 +54,7 @@ class GaussianProcess {
   std::size_t settled_ = 0;
   std::vector<double> points_;     // rows * width
   std::vector<double> factor_;     // packed lower triangle with the diagonal
+  std::vector<float> narrow_;      // the factor, rounded
   std::vector<double> diagonal_;   // of the factor
   std::vector<double> whitened_;   // settled rows
   std::vector<std::size_t> cuts_;  // row counts after each truncate()
@@ -62,10 +64,10 @@ class GaussianProcess {
 // Copyable; brought up to date by extend(), then asked by mean() and variance().
 class GpBlock {
  public:
-  explicit GpBlock(std::size_t width) : coordinates_(width * kBlock, 0.0) {}
+  explicit GpBlock(std::size_t width) : coordinates_(width * kBlock, 0.0F) {}
 
   void set(std::size_t lane, std::span<const double> x);
-  const double* coordinates() const { return coordinates_.data(); }
+  const float* coordinates() const { return coordinates_.data(); }
   // Forgets all rows (after the process was made anew, or a lane was set).
   void reset();
   void extend(const GaussianProcess& process);
@@ -74,8 +76,8 @@ class GpBlock {
   std::size_t bytes() const;
 
  private:
-  std::vector<double> coordinates_;  // one coordinate after the other
-  std::vector<double> solved_;       // rows * kBlock: L^-1 k
+  std::vector<float> coordinates_;  // one coordinate after the other
+  std::vector<float> solved_;       // rows * kBlock: L^-1 k
   std::size_t rows_ = 0;
   std::size_t summed_ = 0;  // settled rows that the sums hold
   std::size_t cuts_seen_ = 0;

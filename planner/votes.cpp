@@ -51,7 +51,7 @@ double Votes::mean_log_seconds() const {
   return timed_ > 0 ? sum_log_seconds_ / static_cast<double>(timed_) : 0.0;
 }
 
-void VoteBlock::extend(const Votes& votes, const double* coordinates) {
+void VoteBlock::extend(const Votes& votes, const float* coordinates) {
   if (generation_ != votes.generation() || weight_.empty()) {
     generation_ = votes.generation();
     counted_ = 0;
@@ -59,15 +59,16 @@ void VoteBlock::extend(const Votes& votes, const double* coordinates) {
     valid_weight_.assign(kBlock, 0.0);
     log_seconds_.assign(kBlock, 0.0);
   }
-  double k[kBlock];
+  float k[kBlock];
   for (; counted_ < votes.size(); ++counted_) {
     correlate(votes.x(counted_), votes.weights(), coordinates, k);
     const double valid = votes.valid(counted_) ? 1.0 : 0.0;
     const double log_seconds = votes.log_seconds(counted_);
     for (std::size_t i = 0; i < kBlock; ++i) {
-      weight_[i] += k[i];
-      valid_weight_[i] += k[i] * valid;
-      log_seconds_[i] += k[i] * log_seconds;
+      const double likeness = k[i];
+      weight_[i] += likeness;
+      valid_weight_[i] += likeness * valid;
+      log_seconds_[i] += likeness * log_seconds;
     }
   }
 }

@@ -44,7 +44,7 @@ class Votes {
 // The votes on a block of candidates.
 class VoteBlock {
  public:
-  void extend(const Votes& votes, const double* coordinates);
+  void extend(const Votes& votes, const float* coordinates);
   // P(valid), given what is believed before looking at like points.
   double p_valid(std::size_t lane, double prior) const;
   double seconds(std::size_t lane, const Votes& votes) const;

@@ -34,6 +34,30 @@ double unit_gain(double z) {
   return kInverseSqrt2Pi * exp_negative(0.5 * z * z) / (1.0 - z * rest);
 }
 
+// unit_gain() at the next of these steps above z: it grows with z.
+class GainSteps {
+ public:
+  GainSteps() {
+    for (int i = 0; i <= kCount; ++i) {
+      at_.push_back(unit_gain(kFrom + i * kStep));
+    }
+  }
+  double above(double z) const {
+    if (z < kFrom) {
+      return 0.0;
+    }
+    const double place = (z - kFrom) * kPerStep;
+    return place < kCount ? at_[static_cast<std::size_t>(place) + 1] : z + at_.front() + kRest;
+  }
+
+ private:
+  static constexpr double kFrom = -8.0;  // below, expected_gain() gives 0
+  static constexpr double kStep = 0.0625, kPerStep = 16.0;
+  static constexpr int kCount = 192;     // up to z = 4
+  static constexpr double kRest = 1e-5;  // of unit_gain(4) above 4
+  std::vector<double> at_;
+};
+
 }  // namespace
 
 void WorldModel::State::append(const Seen& one) {
@@ -61,6 +85,7 @@ std::vector<std::uint32_t> WorldModel::State::slots_of(std::span<const Point> po
   if (table.size() + fresh > kMostSlots) {
     table.clear();
     blocks.clear();
+    ++generation;
     std::fill(slots.begin(), slots.end(), PointTable::kNone);
   }
   for (std::size_t i = 0; i < points.size(); ++i) {
@@ -103,12 +128,16 @@ void WorldModel::State::ask_sources(std::size_t first) const {
 }
 
 void WorldModel::State::update(std::span<const std::uint32_t> slots) const {
-  std::vector<std::size_t> wanted;
+  std::vector<bool> asked(blocks.size(), false);
   for (const std::uint32_t slot : slots) {
-    wanted.push_back(slot / kBlock);
+    asked[slot / kBlock] = true;
   }
-  std::sort(wanted.begin(), wanted.end());
-  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+  std::vector<std::size_t> wanted;
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    if (asked[i]) {
+      wanted.push_back(i);
+    }
+  }
   const bool vote = votes.failures() > 0 || votes.knows_seconds();
   executor->parallel_for(wanted.size(), [&](std::size_t i) {
     Block& block = blocks[wanted[i]];
@@ -200,13 +229,19 @@ bool WorldModel::ready() const {
   return state_->process.has_value();
 }
 
-std::vector<Belief> WorldModel::predict(std::span<const Point> points) const {
+std::vector<Belief> WorldModel::predict(std::span<const Point> points, KnownPoints* known) const {
   const State& s = *state_;
   std::vector<Belief> out;
   out.reserve(points.size());
   for (std::size_t start = 0; start < points.size(); start += State::kMostSlots) {
     const auto part = points.subspan(start, std::min(State::kMostSlots, points.size() - start));
-    const std::vector<std::uint32_t> slots = s.slots_of(part);
+    KnownPoints fresh;
+    KnownPoints& found = known != nullptr && part.size() == points.size() ? *known : fresh;
+    if (found.generation != s.generation || found.slots.size() != part.size()) {
+      found.slots = s.slots_of(part);
+      found.generation = s.generation;
+    }
+    const std::vector<std::uint32_t>& slots = found.slots;
     s.update(slots);
     const double noise = s.process ? s.process->shape().nugget : 0.0;
     const bool doubt = s.votes.failures() > 0;
@@ -251,6 +286,14 @@ double WorldModel::expected_gain(const Belief& belief, double best) {
   }
   const double z = (best - belief.mean) / belief.spread;
   return belief.spread * unit_gain(z) * belief.p_valid;
+}
+
+double WorldModel::gain_bound(const Belief& belief, double best) {
+  static const GainSteps steps;
+  if (!(belief.spread > 0.0)) {
+    return expected_gain(belief, best);
+  }
+  return belief.spread * steps.above((best - belief.mean) / belief.spread) * belief.p_valid;
 }
 
 std::size_t WorldModel::observations() const {

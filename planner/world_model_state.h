@@ -110,6 +110,7 @@ struct WorldModel::State {
   // Posteriors that were asked for; a memory of answers, never an input to one.
   mutable PointTable table;
   mutable std::vector<Block> blocks;
+  mutable std::uint64_t generation = 1;  // grows when the memory is emptied
 };
 
 }  // namespace coppice::planner

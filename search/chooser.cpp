@@ -31,7 +31,11 @@ Shared::Shared(std::uint64_t run_seed,
       book(domain, static_cast<std::size_t>(std::max(run_options.finalists, 8))),
       ledger(run_options.strategy == Strategy::coppice ? mutator_names()
                                                        : std::vector<std::string>()),
-      warm(std::move(warm_sources)) {}
+      warm(std::move(warm_sources)) {
+  if (options.memory && options.strategy == Strategy::coppice) {
+    memory = Memory(domain.space(), warm);
+  }
+}
 
 void Shared::edit(Edit change, std::vector<Event>& out) {
   COPPICE_CHECK(tree.apply(change).ok());
@@ -45,7 +49,7 @@ Rng Shared::draw_stream(std::string_view purpose) const {
 
 bool Shared::is_new(std::uint32_t t, const Genome& genome) const {
   const Point point{t, genome};
-  return !book.known(point) && domain.class_of(point).has_value();
+  return !book.known(point) && !memory.avoids(t, genome) && domain.class_of(point).has_value();
 }
 
 void plant(Shared& shared, std::vector<Event>& out) {
@@ -71,6 +75,7 @@ void plant(Shared& shared, std::vector<Event>& out) {
       shared.edit(Prune{shared.template_nodes.back(), shared.domain.hopeless(t)}, out);
     }
   }
+  recall_dead_ends(shared, out);
 }
 
 std::unique_ptr<Chooser> make_chooser(Shared& shared, Executor& executor) {

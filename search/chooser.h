@@ -8,6 +8,7 @@
 #include "search/advice.h"
 #include "search/book.h"
 #include "search/ledger.h"
+#include "search/memory.h"
 #include "search/tree.h"
 
 #include <memory>
@@ -37,6 +38,7 @@ struct Shared {
   Advice advice;                          // of a language model; empty without one
   std::vector<NodeId> template_nodes;     // by template
   std::vector<planner::WarmSource> warm;  // what a strategy with a world model starts from
+  Memory memory;                          // of dead ends that the warm-start data proves
 
   Shared(std::uint64_t run_seed,
          SearchOptions run_options,
@@ -74,6 +76,14 @@ class Chooser {
 
 // Inserts the root and a node for each template, and prunes templates without a valid point.
 void plant(Shared& shared, std::vector<Event>& out);
+
+// Tells the tree of the dead ends that memory is sure of, with their evidence, as pruned nodes.
+void recall_dead_ends(Shared& shared, std::vector<Event>& out);
+// A valid candidate where memory saw a dead end: the fact is forgotten.
+void forget_contradicted(Shared& shared,
+                         const Point& point,
+                         CandidateId candidate,
+                         std::vector<Event>& out);
 
 std::unique_ptr<Chooser> make_chooser(Shared& shared, Executor& executor);
 std::unique_ptr<Chooser> make_tree_chooser(Shared& shared, Executor& executor);

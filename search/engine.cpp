@@ -138,7 +138,10 @@ std::optional<Event> Engine::State::next_work(int lane, std::vector<Event>& out)
     pace.asks(lane, elapsed);
   }
   if (phase == Phase::searching) {
-    if (const auto spent = budget_spent()) {
+    if (limit) {
+      end_search(*limit->spent, message);
+      message = limit->reason;
+    } else if (const auto spent = budget_spent()) {
       end_search(*spent, message);
     }
   }
@@ -294,7 +297,9 @@ std::vector<Event> Engine::State::observe(const Event& input) {
   } else if (const auto* tick = std::get_if<Tick>(&input)) {
     elapsed = std::max(elapsed, tick->elapsed);
   } else if (const auto* request = std::get_if<StopRequested>(&input)) {
-    if (!user_stop && phase != Phase::done) {
+    if (request->spent) {
+      limit = *request;
+    } else if (!user_stop && phase != Phase::done) {
       user_stop = request->reason.empty() ? "stopped by the user" : request->reason;
     }
   } else if (const auto* resumed = std::get_if<Resumed>(&input)) {
@@ -332,6 +337,9 @@ void Engine::State::take(const Evidence& evidence, std::vector<Event>& out) {
   const Lesson lesson = shared.book.learn(attempt, evidence);
   if (attempt.proposed.opinion && lesson.valid) {
     shared.advice.learn(*attempt.proposed.opinion, lesson.log_cost);
+  }
+  if (lesson.valid && attempt.point) {
+    forget_contradicted(shared, *attempt.point, lesson.candidate, out);
   }
   chooser->learn(attempt, lesson, out);
   grow_wanted(attempt, lesson, out);

@@ -14,7 +14,7 @@
 namespace coppice::search {
 
 // Moves only with a change of decisions, named in the commit.
-inline constexpr int kDecisionVersion = 4;
+inline constexpr int kDecisionVersion = 5;
 
 // No clock, thread, file or device inside. Used by one thread. The same setup and inputs give the
 // same decisions on every machine. `executor` may speed parallel loops up and never changes a

@@ -101,6 +101,7 @@ struct Engine::State {
   Pace pace;
   double money = 0.0;
   std::optional<std::string> user_stop;
+  std::optional<StopRequested> limit;  // from outside: only the search ends, finalists come
   StopReason reason = StopReason::exhausted;
   std::string message;
   EngineView view;

@@ -16,21 +16,6 @@ constexpr std::size_t kFirstPart = 128;     // sorted at once; then four times a
 // A class other than the headline counts for less: it has its own best, but not the run's.
 constexpr double kOtherClassWeight = 0.15;
 constexpr std::size_t kBarLeaders = 8;
-constexpr double kHopeless = -8.0;  // spreads above the best: expected gain below 1e-15
-
-// Never below the expected gain of the same belief, and much cheaper:
-// E[max(0, best - x)] = s (z cdf(z) + pdf(z)) <= s (max(z, 0) + pdf(z)).
-double gain_bound(const planner::Belief& belief, double best) {
-  if (!(belief.spread > 0.0)) {
-    return belief.p_valid * std::max(best - belief.mean, 0.0);
-  }
-  const double z = (best - belief.mean) / belief.spread;
-  if (z < kHopeless) {
-    return 0.0;
-  }
-  return belief.p_valid * belief.spread * (std::max(z, 0.0) + pinned::normal_pdf(z));
-}
-
 }  // namespace
 
 Outlook::Outlook(Shared& shared, planner::WorldModel& model)
@@ -102,6 +87,7 @@ void Outlook::renew() {
     }
   }
   std::sort(places.begin(), places.end());
+  known_.forget();
   Rng rng = shared_.draw_stream("renew");
   for (std::size_t i = 0; i < places.size(); ++i) {
     Subspace& space = spaces_[i % spaces_.size()];
@@ -187,7 +173,7 @@ void Outlook::refresh(const std::vector<Point>& extra) {
   }
   set_bars();
   extra_ = whole_ ? std::vector<Point>() : extra;
-  beliefs_ = model_.predict(pool_);
+  beliefs_ = model_.predict(pool_, &known_);
   const std::vector<planner::Belief> more = model_.predict(extra_);
   beliefs_.insert(beliefs_.end(), more.begin(), more.end());
   order_.resize(beliefs_.size());
@@ -195,7 +181,8 @@ void Outlook::refresh(const std::vector<Point>& extra) {
     const std::size_t precision = shared_.domain.class_of(point(i)).value_or(0);
     const auto best = bar(precision);
     const planner::Belief advised = shared_.advice.blend(point(i), beliefs_[i]);
-    order_[i] = {weight(precision, advised) * (best ? gain_bound(advised, *best) : advised.p_valid),
+    order_[i] = {weight(precision, advised) *
+                     (best ? planner::WorldModel::gain_bound(advised, *best) : advised.p_valid),
                  i};
   }
   sorted_ = 0;

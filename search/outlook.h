@@ -61,6 +61,7 @@ class Outlook {
   bool filled_ = false;
   bool whole_ = false;
   std::vector<Point> pool_;
+  planner::KnownPoints known_;  // of the pool
   std::vector<Point> extra_;
   std::vector<planner::Belief> beliefs_;  // of the pool, then of extra_
   std::vector<Scored> order_;             // sorted up to sorted_

@@ -3,14 +3,33 @@
 #include "archive/comparison_file.h"
 #include "archive/git_archive.h"
 #include "archive/run_pack.h"
+#include "archive/task_logs.h"
 #include "cli/commands.h"
 #include "cli/run_reader.h"
 #include "cli/words.h"
+
+#include <algorithm>
 
 namespace coppice::cli {
 namespace {
 
 constexpr const char* kRunHelp = "name, its unique beginning, or last (default)";
+
+// The chains of a run's tasks, and whether the run's own log knows them.
+Result<void> verify_tasks(const archive::RunStore& store,
+                          const std::string& name,
+                          const archive::ExperimentLog& log) {
+  COPPICE_TRY(const std::vector<std::string> tasks, archive::task_logs(log));
+  for (const std::string& task : tasks) {
+    COPPICE_TRY(const archive::ExperimentLog own,
+                store.open_run(name + "/" + task, archive::ExperimentLog::Mode::read));
+    COPPICE_TRY(const archive::ChainStatus status, own.verify().within(task));
+    if (!status.ok) {
+      return Error{ErrorCode::corrupt, "task " + task + ": " + status.message};
+    }
+  }
+  return archive::check_task_logs(log);
+}
 
 Result<int> verify(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const ArchiveFolder folder, ArchiveFolder::of(arguments));
@@ -31,6 +50,12 @@ Result<int> verify(const Arguments& arguments, Console& console) {
     if (const auto compared = archive::read_comparison(log); !compared.ok()) {
       status.ok = false;
       status.message = compared.error().message;
+    }
+  }
+  if (status.ok) {
+    if (const auto tasks = verify_tasks(folder.store(), name, log); !tasks.ok()) {
+      status.ok = false;
+      status.message = tasks.error().message;
     }
   }
   if (arguments.has("--json")) {
@@ -90,10 +115,15 @@ int tell_pack(const archive::PackedRun& pack,
   return 0;
 }
 
+std::string file_name(std::string run) {
+  std::ranges::replace(run, '/', '.');  // of a task by itself
+  return run;
+}
+
 Result<int> pack(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const ArchiveFolder folder, ArchiveFolder::of(arguments));
   COPPICE_TRY(const std::string name, folder.find(arguments.text("RUN")));
-  const std::string path = arguments.text("--output", name + ".coppice");
+  const std::string path = arguments.text("--output", file_name(name) + ".coppice");
   COPPICE_TRY(const archive::PackedRun packed, archive::pack_run(folder.store(), name, path));
   return tell_pack(packed, path, arguments, console);
 }

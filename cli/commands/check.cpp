@@ -109,8 +109,10 @@ Result<int> check_body(const Arguments& arguments, Console& console) {
     if (findings.kind != "op") {
       return Error{ErrorCode::usage, "check: --build needs an operation, found a configuration"};
     }
-    COPPICE_TRY(const BuildCheck built,
-                check_build(findings.path, arguments.text("--suite"), places, console));
+    COPPICE_TRY(
+        const BuildCheck built,
+        check_build(
+            findings.path, arguments.text("--suite"), arguments.text("--target"), places, console));
     findings.problems = built.problems;
     findings.notes.insert(findings.notes.end(), built.notes.begin(), built.notes.end());
   }
@@ -149,8 +151,13 @@ Command check_command() {
   command.example = "coppice check experiments/ops/gqa_paged_decode --build";
   command.positionals = {{"PATH", "a config, an op's folder, or the name of either", true}};
   command.options = {
-      {"--build", "", "also compile: references agree, twins are judged rightly", "", false},
-      {"--suite", "NAME", "suite for --build", "the op's first", false}};
+      {"--build", "", "also compile: the reference builds, twins are judged rightly", "", false},
+      {"--suite", "NAME", "suite for --build", "the op's first", false},
+      {"--target",
+       "NAME",
+       "table in configs/targets whose device judges for --build: sm_90",
+       "this machine's processor",
+       false}};
   command.body = check_body;
   return command;
 }

@@ -8,16 +8,6 @@
 namespace coppice::cli {
 namespace {
 
-// Attempts until the run first had a result as good as `log_cost`.
-std::optional<std::int64_t> attempts_until(const RunReader& run, double log_cost) {
-  for (const archive::BestStep& step : run.fold().curve(run.headline())) {
-    if (step.log_cost <= log_cost) {
-      return step.searched;
-    }
-  }
-  return std::nullopt;
-}
-
 std::optional<double> final_cost(const RunReader& run) {
   const auto& curve = run.fold().curve(run.headline());
   return curve.empty() ? std::nullopt : std::optional<double>(curve.back().log_cost);

@@ -17,6 +17,10 @@ struct Line {
 Line look_at(const ArchiveFolder& folder, const archive::RunSummary& summary) {
   Line line;
   line.summary = summary;
+  if (summary.start && !summary.start->tasks.empty()) {
+    line.op = std::to_string(summary.start->tasks.size()) + " tasks";
+    return line;
+  }
   const Result<RunReader> run = RunReader::open(folder.store(), summary.name);
   if (!run.ok()) {
     line.summary.trouble = summary.trouble.empty() ? run.error().message : summary.trouble;

@@ -8,6 +8,8 @@
 #include "cli/make_evaluator.h"
 #include "cli/measure_claims.h"
 #include "cli/prompt_check.h"
+#include "cli/shared_commands.h"
+#include "cli/shared_reader.h"
 #include "cli/tbb_executor.h"
 #include "cli/words.h"
 
@@ -112,6 +114,10 @@ Result<int> replay_claims(const RunReader& run, const Arguments& arguments, Cons
 }
 
 Result<int> replay_body(const Arguments& arguments, Console& console) {
+  COPPICE_TRY(const auto shared, shared_run_named(arguments));
+  if (shared) {
+    return replay_shared(*shared, arguments, console);
+  }
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   return arguments.has("--measure") ? replay_claims(run, arguments, console)
                                     : replay_decisions(run, arguments, console);

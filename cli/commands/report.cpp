@@ -3,6 +3,8 @@
 #include "cli/engine_at_end.h"
 #include "cli/report_data.h"
 #include "cli/report_page.h"
+#include "cli/shared_commands.h"
+#include "cli/shared_reader.h"
 #include "cli/tbb_executor.h"
 #include "cli/text_file.h"
 
@@ -25,6 +27,10 @@ std::vector<RunReader> compared_runs(const ArchiveFolder& folder,
 }
 
 Result<int> report_body(const Arguments& arguments, Console& console) {
+  COPPICE_TRY(const auto shared, shared_run_named(arguments));
+  if (shared) {
+    return report_shared(*shared, arguments, console);
+  }
   COPPICE_TRY(const ArchiveFolder folder, ArchiveFolder::of(arguments));
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   const std::string directory = run.log().directory();

@@ -5,6 +5,8 @@
 #include "cli/make_evaluator.h"
 #include "cli/run_answer.h"
 #include "cli/run_session.h"
+#include "cli/shared_commands.h"
+#include "cli/shared_reader.h"
 #include "cli/tbb_executor.h"
 
 namespace coppice::cli {
@@ -13,6 +15,15 @@ namespace {
 Result<int> resume_body(const Arguments& arguments, Console& console) {
   COPPICE_TRY(const ArchiveFolder folder, ArchiveFolder::of(arguments));
   COPPICE_TRY(const std::string name, folder.find(arguments.text("RUN")));
+  COPPICE_TRY(const auto shared, shared_run_named(arguments));
+  if (shared) {
+    return resume_shared_run(folder, *shared, arguments, console);
+  }
+  if (archive::is_task_of_run(name)) {
+    return Error{
+        ErrorCode::usage,
+        name + " shares a budget: resume the whole run, " + name.substr(0, name.find('/'))};
+  }
   COPPICE_TRY(archive::ExperimentLog log,
               folder.store().open_run(name, archive::ExperimentLog::Mode::append));
   archive::RunFold fold;

@@ -6,6 +6,7 @@
 #include "cli/retime.h"
 #include "cli/run_answer.h"
 #include "cli/run_session.h"
+#include "cli/shared_commands.h"
 #include "cli/tbb_executor.h"
 #include "cli/warm_sources.h"
 
@@ -152,6 +153,9 @@ Result<std::vector<Against>> run_others(const RunMaterial& material,
 Result<int> run_body(const Arguments& arguments, Console& console) {
   const Places places = Places::standard();
   COPPICE_TRY(const RunConfig config, configure(arguments, places));
+  if (!config.tasks.empty()) {
+    return run_shared(arguments, config, places, console);
+  }
   COPPICE_TRY(RunMaterial material, gather(config, places));
   if (arguments.has("--dry-run")) {
     COPPICE_TRY(const Json plan, dry_run(material));
@@ -211,7 +215,8 @@ Result<int> run_body(const Arguments& arguments, Console& console) {
 Command run_command() {
   Command command;
   command.name = "run";
-  command.summary = "search for the fastest correct kernel";
+  command.summary =
+      "search for the fastest correct kernel, or for those of many tasks on one budget";
   command.example = "coppice run configs/quickstart.json --compare random";
   command.positionals = {{"CONFIG", "a file, or the name of one in configs/", true}};
   command.options = {
@@ -240,7 +245,12 @@ Command run_command() {
        true},
       {"--llm", "NAME", "profile in configs/llm, a file, or off", "the config's", false},
       {"--llm-cassette", "FILE", "use the answers recorded here, record new ones", "none", false},
-      {"--dry-run", "", "say what would be searched and what it may cost, then stop", "", false},
+      {"--dry-run",
+       "",
+       "say what would be searched, what it may cost, and how tasks would share the budget at "
+       "first, then stop",
+       "",
+       false},
       {"--seed", "N", "of all random choices", "the config's", false},
   };
   command.body = run_body;

@@ -1,7 +1,11 @@
 // `coppice show`: a run, or one of its candidates with all its evidence.
 #include "cli/commands.h"
 #include "cli/model_fit.h"
+#include "cli/opponents.h"
 #include "cli/run_answer.h"
+#include "cli/run_speed.h"
+#include "cli/shared_commands.h"
+#include "cli/shared_reader.h"
 #include "cli/words.h"
 
 #include <fmt/format.h>
@@ -102,6 +106,7 @@ std::string run_text(const RunReader& run, const std::vector<Against>& against) 
                       material.config.seed,
                       run.fold().sessions(),
                       run.fold().sessions() == 1 ? "" : "s");
+  text += text_of(run_speed(run.fold()));
   for (const auto& [rejection, count] : run.fold().rejections()) {
     text += fmt::format(
         "refused: {} at {}: {}\n", to_text(rejection.failure), to_text(rejection.gate), count);
@@ -118,10 +123,16 @@ std::string run_text(const RunReader& run, const std::vector<Against>& against) 
     }
     table.add({space.name, std::to_string(attempts), std::to_string(valid)});
   }
-  return text + table.text();
+  text += table.text();
+  const std::string opponents = opponents_text(run);
+  return opponents.empty() ? text : text + "frozen at the start:\n" + opponents;
 }
 
 Result<int> show_body(const Arguments& arguments, Console& console) {
+  COPPICE_TRY(const auto shared, shared_run_named(arguments));
+  if (shared) {
+    return show_shared(*shared, arguments, console);
+  }
   COPPICE_TRY(const RunReader run, RunReader::of(arguments));
   if (arguments.has("--model")) {
     if (arguments.has("CANDIDATE")) {
@@ -144,8 +155,11 @@ Result<int> show_body(const Arguments& arguments, Console& console) {
     return 0;
   }
   COPPICE_TRY(const auto against, archive::read_comparison(run.log()));
-  console.answer(arguments.has("--json") ? run_answer(run, against).dump()
-                                         : run_text(run, against));
+  if (arguments.has("--json")) {
+    console.answer(run_answer(run, against).set("opponents", opponents_json(run)).dump());
+  } else {
+    console.answer(run_text(run, against));
+  }
   return 0;
 }
 

@@ -131,7 +131,8 @@
       table('#baselines', [
         { title: 'workload', value: (r) => r.workload }, { title: 'baseline', value: (r) => r.name },
         { title: 'median', value: (r) => micro(r.median_us) },
-        { title: '', value: (r) => r.chosen ? 'the bar' : r.prepacked ? 'prepacked: reported apart' : '' }], data.baselines);
+        { title: '', value: (r) => r.chosen ? 'the bar' : r.absent ? 'absent: ' + r.absent : r.refused ? 'refused: ' + r.refused
+          : r.prepacked ? 'prepacked: reported apart' : '' }], data.baselines);
     }
   }
 
@@ -258,6 +259,15 @@
       { title: 'seconds', value: (m) => d3.format('.1f')(m.seconds) }], data.mutators);
   }
 
+  function pareto() {
+    if (!data.pareto.length) { empty('#pareto', 'No valid candidate.'); return; }
+    table('#pareto', [
+      { title: 'candidate', value: (p) => '#' + p.candidate + ' ' + p.label }, { title: 'class', value: (p) => p.precision },
+      { title: 'speed-up', value: (p) => d3.format('.3f')(p.speedup) + '×' },
+      { title: 'error', value: (p) => d3.format('.2e')(p.error) },
+      { title: 'of its limit', value: (p) => d3.format('.1%')(p.of_limit) }], data.pareto);
+  }
+
   function source() {
     const s = data.source;
     if (!s) { empty('#source-hint', 'No verified kernel.'); d3.select('#code').remove(); return; }
@@ -306,6 +316,6 @@
     });
   }
 
-  [summary, curve, workloads, tree, frontier, rejections, scatter, ledger, source, check].forEach((part) => part());
+  [summary, curve, workloads, tree, frontier, rejections, scatter, pareto, ledger, source, check].forEach((part) => part());
   document.documentElement.setAttribute('data-drawn', 'yes');
 })();

@@ -190,8 +190,15 @@ Result<Runner> start_baseline(const DeviceSession& session, const BaselineStart&
   Channel channel = std::move(started.second);
   const auto ask = [&](const Message& request) -> Result<void> {
     COPPICE_TRY_VOID(channel.send(request, kQuick));
-    COPPICE_TRY(const Message reply, channel.receive(kSlow));
-    return check(reply);
+    const Result<Message> reply = channel.receive(kSlow);
+    if (!reply.ok()) {
+      // A library that uses instructions which this processor lacks ends its process.
+      const std::optional<int> status = child.wait(std::chrono::milliseconds(200));
+      return Error{
+          reply.error().code,
+          status ? "its process ended: " + describe_status(*status) : reply.error().message};
+    }
+    return check(*reply);
   };
   Message open;
   open.json.set("call", "open").set("session", to_json(session)).set("threads", start.threads);

@@ -301,7 +301,7 @@ std::string HostToolchain::prelude(const CompileJob& job, const std::vector<std:
   }
   const Digest digest = sha256(key);
   // One thread makes it, the others wait: compiling the same headers twice would cost more.
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (const auto found = preludes_.find(digest); found != preludes_.end()) {
     return found->second;
   }
@@ -319,6 +319,7 @@ std::string HostToolchain::prelude(const CompileJob& job, const std::vector<std:
     options.argv.insert(options.argv.end(),
                         {"-x", "c++-header", "prelude.h", "-o", "prelude.h.gch"});
     options.folder = folder;
+    options.hidden = config_.hidden;
     auto child = Child::start(options);
     const auto status = child.ok() ? child->wait(config_.deadline) : std::nullopt;
     if (!status || *status != 0) {
@@ -356,7 +357,7 @@ Result<Compiled> HostToolchain::run(const CompileJob& job,
   const Nanoseconds started = steady_now();
   std::uint64_t number = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     number = next_++;
   }
   const Folder folder(fmt::format("{}/job-{}", folder_, number));
@@ -386,6 +387,7 @@ Result<Compiled> HostToolchain::run(const CompileJob& job,
                       {"-I", ".", "-MD", "-MF", "deps", "-o", "out.so", job.source_name});
   options.argv.insert(options.argv.end(), invocation.trailing.begin(), invocation.trailing.end());
   options.folder = folder.path();
+  options.hidden = config_.hidden;
   options.environment = {{"LC_ALL", "C"}, {"TMPDIR", folder.path()}};
   options.limits.address_space = config_.memory_bytes;
   options.limits.cpu_seconds = static_cast<std::uint64_t>(to_seconds(config_.deadline)) + 5;

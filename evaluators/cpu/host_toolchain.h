@@ -2,10 +2,10 @@
 // trusted sources (reference, baselines) as ordinary ones.
 #pragma once
 
+#include "core/thread_safety.h"
 #include "evaluators/toolchain.h"
 
 #include <memory>
-#include <mutex>
 
 namespace coppice::evaluators::cpu {
 
@@ -14,6 +14,7 @@ struct HostToolchainConfig {
   std::string work_folder;  // private files live below it; empty: the system's temporary folder
   Nanoseconds deadline = std::chrono::seconds(60);
   std::uint64_t memory_bytes = 4ULL << 30;
+  std::vector<std::string> hidden;  // variables that the compiler must not see
   bool poison = true;  // false only in tests of the walls behind it: lets inline assembly pass
 };
 
@@ -43,9 +44,10 @@ class HostToolchain final : public Toolchain {
   std::string version_;
   std::string folder_;  // our own, removed at the end
   bool gcc_ = false;
-  std::mutex mutex_;
-  std::map<Digest, std::string> preludes_;  // by flags and headers: folder, or empty
-  std::uint64_t next_ = 0;
+  Mutex mutex_;
+  // By flags and headers: folder, or empty.
+  std::map<Digest, std::string> preludes_ COPPICE_GUARDED_BY(mutex_);
+  std::uint64_t next_ COPPICE_GUARDED_BY(mutex_) = 0;
 };
 
 // The first located error of a compiler log ("kernel.cpp:12:5: error: ..."), else its first line.

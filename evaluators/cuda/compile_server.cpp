@@ -1,6 +1,8 @@
 // The parent sends one end of a socket pair; the server forks, the child serves that end and exits.
 #include "evaluators/cuda/compile_server.h"
 
+#include "evaluators/child_environment.h"
+
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -121,7 +123,8 @@ int alone_with(int control) {
 
 }  // namespace
 
-Result<std::unique_ptr<CompileServer>> CompileServer::start(Work work) {
+Result<std::unique_ptr<CompileServer>> CompileServer::start(
+    Work work, const std::vector<std::string>& hidden) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
     return Error{ErrorCode::io, std::string("compile server: socketpair: ") + std::strerror(errno)};
@@ -135,6 +138,7 @@ Result<std::unique_ptr<CompileServer>> CompileServer::start(Work work) {
   if (pid == 0) {
     close(ends[0]);
     prctl(PR_SET_NAME, "coppice-nvrtc");
+    forget_secrets(hidden);
     serve_control(ends[1], work);
   }
   close(ends[1]);

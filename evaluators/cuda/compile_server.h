@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace coppice::evaluators::cuda {
 
@@ -19,7 +20,9 @@ class CompileServer {
  public:
   // `work` runs in the job's process: reads the request, returns the answer's bytes.
   using Work = std::function<std::string(std::string_view request)>;
-  static Result<std::unique_ptr<CompileServer>> start(Work work);
+  // Secrets of the environment, and the variables `hidden`, are forgotten there.
+  static Result<std::unique_ptr<CompileServer>> start(Work work,
+                                                      const std::vector<std::string>& hidden = {});
   ~CompileServer();
   CompileServer(const CompileServer&) = delete;
   CompileServer& operator=(const CompileServer&) = delete;

@@ -118,13 +118,16 @@ Result<void> CudaBackend::open(DeviceSession session, std::stop_token) {
   COPPICE_TRY(toolchain_, NvrtcToolchain::open(options.architecture));
   COPPICE_TRY(lane_, CudaLane::open(session_->op, *suite_, options));
   context_ =
-      EvidenceContext{&session_->op, suite_, lane_.get(), facts_, toolchain_->version(), {}, {}};
+      EvidenceContext{&session_->op, suite_, lane_.get(), facts_, toolchain_->version(), {}, {}, 0};
   drawn_ = false;
   return measure_floors();
 }
 
-// The practical floor of each timed workload: a plain cold read of its least bytes.
+// The practical floor of each timed workload: a plain cold read of its least bytes, or its
+// arithmetic at the rate that the target's table calls reachable, whichever takes longer.
 Result<void> CudaBackend::measure_floors() {
+  const double rate = matrix_rate(*suite_, session_->ceilings);
+  context_.fastest_matrix = fastest_matrix_rate(session_->peaks);
   for (const LaneWorkload& w : lane_->workloads()) {
     if (w.hidden) {
       continue;
@@ -132,7 +135,8 @@ Result<void> CudaBackend::measure_floors() {
     const WorkloadCost cost = workload_cost(session_->op, *suite_, w);
     COPPICE_TRY(const double seconds,
                 lane_->judge().stream(static_cast<std::uint64_t>(std::max(cost.bytes, 16.0))));
-    context_.floor_seconds[w.workload->name] = seconds;
+    const double arithmetic = rate > 0 ? cost.flops / rate : 0.0;
+    context_.floor_seconds[w.workload->name] = std::max(seconds, arithmetic);
   }
   return {};
 }
@@ -285,6 +289,9 @@ Result<void> CudaBackend::adopt_baselines(const std::vector<BaselineFrozen>& fro
                                           std::stop_token stop) {
   COPPICE_TRY_VOID(need());
   for (const BaselineFrozen& one : frozen) {
+    if (one.chosen && one.name == context_.baseline && lane_->has_baseline()) {
+      return {};  // a second run of this process: it is loaded and timed already
+    }
     for (const Opponent& opponent : opponents()) {
       if (one.chosen && opponent.name == one.name) {
         COPPICE_TRY_VOID(draw_for_baselines());
@@ -301,7 +308,7 @@ Result<void> CudaBackend::adopt_baselines(const std::vector<BaselineFrozen>& fro
 }
 
 std::optional<Evidence> CudaBackend::refuse_early(const DeviceTask& task) const {
-  const ScanRules rules{"cuda", {"coppice_cuda.cuh", "coppice_hopper.cuh", "coppice_wgmma.cuh"}};
+  const ScanRules rules{"cuda", op_header_names(session_->op)};
   if (auto verdict = scan_source(task.source, rules)) {
     return refused(task, verdict->gate, verdict->failure, verdict->message);
   }

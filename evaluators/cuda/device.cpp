@@ -59,6 +59,7 @@ Json to_json(const DeviceFacts& facts) {
   out.set("name", facts.name)
       .set("bus_id", facts.bus_id)
       .set("driver_cuda", facts.driver)
+      .set("devices", facts.devices)
       .set("architecture", facts.architecture())
       .set("multiprocessors", facts.multiprocessors)
       .set("l2_bytes", facts.l2_bytes)
@@ -98,6 +99,7 @@ Result<Device> Device::open(int ordinal) {
   COPPICE_TRY_VOID(
       check(api, api.stream_create(&out.stream_, kStreamNonBlocking), "make a stream"));
   out.facts_ = read_facts(api, device);
+  out.facts_.devices = count;
   return out;
 }
 

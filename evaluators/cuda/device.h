@@ -12,6 +12,7 @@ namespace coppice::evaluators::cuda {
 
 // Facts of the device, as the driver tells them.
 struct DeviceFacts {
+  int devices = 1;  // of this machine
   std::string name, bus_id;
   int driver = 0;  // 13000 = CUDA 13.0
   int major = 0, minor = 0;

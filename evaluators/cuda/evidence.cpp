@@ -70,13 +70,24 @@ Performance performance_of(const EvidenceContext& context, const LaneResult& res
   return out;
 }
 
-// Gate 17: no launch may beat the time in which the memory at its peak moves the least bytes.
+// Gate 17: no launch may beat the time in which the memory at its peak moves the least bytes, or
+// the matrix units at their fastest peak do the arithmetic.
 std::string impossible(const EvidenceContext& context, const LaneResult& result) {
   const double peak = memory_peak(context.facts);
   for (const LaneTiming& timing : result.timings) {
     const LaneWorkload& w = context.lane->workloads()[timing.workload];
-    const double least = workload_cost(*context.op, *context.suite, w).bytes / peak;
+    const WorkloadCost cost = workload_cost(*context.op, *context.suite, w);
+    const double least = cost.bytes / peak;
     const double median = to_seconds(median_time(timing.candidate));
+    const double arithmetic =
+        context.fastest_matrix > 0 ? cost.flops / context.fastest_matrix : 0.0;
+    if (median < 0.98 * arithmetic) {
+      return fmt::format("{}: {:.2f} us, while its arithmetic takes {:.2f} us at {:.0f} TFLOP/s",
+                         w.workload->name,
+                         median * 1e6,
+                         arithmetic * 1e6,
+                         context.fastest_matrix * 1e-12);
+    }
     if (median < 0.98 * least) {
       return fmt::format("{}: {:.2f} us, while its least bytes take {:.2f} us at {:.1f} TB/s",
                          w.workload->name,
@@ -111,6 +122,34 @@ WorkloadCost workload_cost(const Op& op, const Suite& suite, const LaneWorkload&
   const Result<double> bytes = op.cost.bytes.real(values);
   const Result<double> flops = op.cost.flops.real(values);
   return {bytes.ok() ? *bytes : 0.0, flops.ok() ? *flops : 0.0};
+}
+
+double matrix_rate(const Suite& suite, const Rates& rates) {
+  constexpr std::pair<std::string_view, std::string_view> kNames[] = {{"e4m3", "fp8_tensor"},
+                                                                      {"e5m2", "fp8_tensor"},
+                                                                      {"bf16", "bf16_tensor"},
+                                                                      {"f16", "f16_tensor"},
+                                                                      {"f32", "tf32_tensor"}};
+  double out = 0;
+  for (const auto& [type, rate] : kNames) {
+    const auto known = rates.find(rate);
+    for (const auto& [name, bound] : suite.types) {
+      if (bound == type && known != rates.end()) {
+        out = std::max(out, known->second);
+      }
+    }
+  }
+  return out;
+}
+
+double fastest_matrix_rate(const Rates& rates) {
+  double out = 0;
+  for (const auto& [name, rate] : rates) {
+    if (name.size() > 7 && name.compare(name.size() - 7, 7, "_tensor") == 0) {
+      out = std::max(out, rate);
+    }
+  }
+  return out;
 }
 
 Nanoseconds median_time(const std::vector<float>& microseconds) {

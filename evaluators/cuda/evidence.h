@@ -19,8 +19,17 @@ struct EvidenceContext {
   Json facts;
   std::string toolchain;
   std::string baseline;
-  std::map<std::string, double> floor_seconds;  // by workload: a plain cold read of its least bytes
+  // By workload: a plain cold read of its least bytes, or its arithmetic, whichever takes longer.
+  std::map<std::string, double> floor_seconds;
+  double fastest_matrix = 0;  // FLOP/s that nothing on this device exceeds; 0: unknown
 };
+
+using Rates = std::map<std::string, double, std::less<>>;  // FLOP/s by name, of a target's table
+// The rate of matrix products in the narrowest floating type that the suite's tensors have; 0 where
+// the table does not say it.
+double matrix_rate(const Suite& suite, const Rates& rates);
+// The fastest rate of matrix products in any type; 0 where the table has none.
+double fastest_matrix_rate(const Rates& rates);
 
 // The contract's cost formulas for one workload, its derived scalars included; 0 when they fail.
 struct WorkloadCost {

@@ -13,9 +13,11 @@
 namespace coppice::evaluators::cuda {
 namespace {
 
-Tolerance tolerance(const PrecisionClass& precision, std::string_view output, double slack) {
-  const auto found = precision.per_output.find(output);
+Tolerance tolerance(const PrecisionClass& precision, const TensorInfo& output, double slack) {
+  const auto found = precision.per_output.find(output.name);
   Tolerance out = found == precision.per_output.end() ? precision.tolerance : found->second;
+  // Where one element is most of the tensor, its honest rounding is the tensor's whole error.
+  out.nrmse = std::max(out.nrmse, largest_rounding(output.dtype));
   out.nrmse *= slack;
   out.relative *= slack * slack;  // single elements scatter more than the whole
   out.scaled *= slack * slack;
@@ -207,7 +209,7 @@ Result<bool> CudaLane::check_block(const LaneJob& job,
   std::vector<const TensorInfo*> outputs;
   for (const TensorInfo& tensor : w.tensors) {
     if (tensor.role == TensorRole::output) {
-      const Tolerance t = tolerance(*job.precision, tensor.name, slack);
+      const Tolerance t = tolerance(*job.precision, tensor, slack);
       limits.push_back({t.relative, t.scaled, t.absolute.value_or(-1.0)});
       outputs.push_back(&tensor);
     }
@@ -225,7 +227,7 @@ Result<bool> CudaLane::check_block(const LaneJob& job,
   out.cost.check += seconds_since(begin);
   const bool first = out.verdict.gate < Gate::correctness;
   for (std::size_t o = 0; o < outputs.size(); ++o) {
-    const Tolerance t = tolerance(*job.precision, outputs[o]->name, slack);
+    const Tolerance t = tolerance(*job.precision, *outputs[o], slack);
     if (opponent &&
         std::find(opponent_outputs_.begin(), opponent_outputs_.end(), outputs[o]->name) ==
             opponent_outputs_.end()) {

@@ -109,6 +109,7 @@ class CudaLane {
   Result<LaneResult> freeze_opponent(OpponentSetup setup, const PrecisionClass* precision);
   const Json& opponent_details() const { return opponent_details_; }
   Result<LaneResult> evaluate(const LaneJob& job);
+  bool has_baseline() const { return baseline_ != nullptr; }
   // Known-answer kernel in the judge and a fresh process: is the device still sound?
   Result<bool> device_is_sound();
 

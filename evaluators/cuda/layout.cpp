@@ -31,6 +31,26 @@ std::uint64_t place(std::vector<TensorInfo>& tensors, TensorRole role, std::uint
 
 }  // namespace
 
+double largest_rounding(DType type) {
+  switch (type) {
+    case DType::bf16:
+      return 1.001 / 256.0;
+    case DType::f16:
+      return 1.001 / 2048.0;
+    case DType::f32:
+      return 1.001 / 16777216.0;
+    case DType::f64:
+    case DType::e4m3:
+    case DType::e5m2:
+    case DType::u8:
+    case DType::i64:
+    case DType::i32:
+    case DType::i8:
+      return 0.0;
+  }
+  COPPICE_UNREACHABLE();
+}
+
 std::uint64_t WorkloadLayout::input_offset(const TensorInfo& tensor, std::uint64_t set) const {
   return tensor.role == TensorRole::structure ? tensor.offset
                                               : structure_bytes + set * set_stride + tensor.offset;

@@ -18,6 +18,9 @@ inline constexpr std::uint64_t kGuardBytes = 64 << 10;    // on both sides of ev
 inline constexpr std::uint64_t kRegionUnit = 2ull << 20;  // IPC shares whole blocks of this size
 inline constexpr unsigned char kPoison = 0xff;  // a NaN in every floating type; -1 in integers
 
+// The most by which rounding to a floating type moves a number, as a share of it; 0 for others.
+double largest_rounding(DType type);
+
 struct TensorInfo {
   std::string name;
   TensorRole role = TensorRole::value;

@@ -230,18 +230,19 @@ bool known_architecture(std::string_view name) {
   return std::find(kArchitectures.begin(), kArchitectures.end(), name) != kArchitectures.end();
 }
 
-Result<std::unique_ptr<NvrtcToolchain>> NvrtcToolchain::open(std::string architecture,
-                                                             CompileLimits limits) {
+Result<std::unique_ptr<NvrtcToolchain>> NvrtcToolchain::open(
+    std::string architecture, CompileLimits limits, const std::vector<std::string>& hidden) {
   if (!known_architecture(architecture)) {
     return Error{ErrorCode::config,
                  "unknown CUDA architecture \"" + architecture +
                      "\", expected one like sm_80, sm_89, sm_90a, sm_100a, sm_120"};
   }
   COPPICE_TRY(const NvrtcApi* api, load_nvrtc());
-  COPPICE_TRY(std::unique_ptr<CompileServer> server,
-              CompileServer::start([api, limits](std::string_view request) {
-                return serve_job(*api, limits, request);
-              }));
+  COPPICE_TRY(
+      std::unique_ptr<CompileServer> server,
+      CompileServer::start(
+          [api, limits](std::string_view request) { return serve_job(*api, limits, request); },
+          hidden));
   return std::unique_ptr<NvrtcToolchain>(
       new NvrtcToolchain(api, std::move(architecture), limits, std::move(server)));
 }

@@ -26,9 +26,11 @@ struct CompileLimits {
 // network and start no process (seccomp, where the kernel allows), and is killed at its deadline.
 class NvrtcToolchain final : public Toolchain {
  public:
+  // Its processes forget secrets and the variables `hidden` (child_environment.h).
   // An `environment` error when there is no NVRTC, `config` for an unknown architecture.
   static Result<std::unique_ptr<NvrtcToolchain>> open(std::string architecture,
-                                                      CompileLimits limits = {});
+                                                      CompileLimits limits = {},
+                                                      const std::vector<std::string>& hidden = {});
   std::string version() const override;
   Result<Compiled> compile(const CompileJob& job, std::stop_token stop) override;
 

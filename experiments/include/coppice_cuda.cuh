@@ -33,6 +33,12 @@ static __device__ __forceinline__ coppice_u32 coppice_pack(float low, float high
 static __device__ __forceinline__ coppice_bf16 coppice_to_bf16(float x) {
   return {static_cast<coppice_u16>(coppice_pack(x, 0.0f))};
 }
+// e4m3: four bits of exponent, three of mantissa, neither infinity nor NaN.
+static __device__ __forceinline__ float coppice_widen_e4m3(unsigned char x) {
+  const float normal = __uint_as_float(((x & 0x7fu) << 20) + (120u << 23));
+  const float size = (x & 0x78u) != 0 ? normal : static_cast<float>(x & 7) * (1.0f / 512.0f);
+  return (x & 0x80u) != 0 ? -size : size;
+}
 static __device__ __forceinline__ float coppice_exp2(float x) {
   float out;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(x));
@@ -84,8 +90,30 @@ static __device__ __forceinline__ float2 coppice_load_shared2(coppice_u32 from) 
   asm volatile("ld.shared.v2.f32 {%0,%1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(from) : "memory");
   return v;
 }
+static __device__ __forceinline__ float4 coppice_load_shared4(coppice_u32 from) {
+  float4 v;
+  asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "r"(from)
+               : "memory");
+  return v;
+}
 static __device__ __forceinline__ void coppice_store_shared2(coppice_u32 to, float x, float y) {
   asm volatile("st.shared.v2.f32 [%0], {%1,%2};" ::"r"(to), "f"(x), "f"(y) : "memory");
+}
+static __device__ __forceinline__ uint4 coppice_load_shared16(coppice_u32 from) {
+  uint4 v;
+  asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "r"(from)
+               : "memory");
+  return v;
+}
+static __device__ __forceinline__ void coppice_store_shared4(coppice_u32 to, coppice_u32 v) {
+  asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(v) : "memory");
+}
+static __device__ __forceinline__ void coppice_store_shared2bytes(coppice_u32 to, coppice_u32 v) {
+  asm volatile("st.shared.u16 [%0], %1;" ::"r"(to), "h"(static_cast<coppice_u16>(v)) : "memory");
 }
 static __device__ __forceinline__ void coppice_store_shared16(coppice_u32 to, const uint4& v) {
   asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)

@@ -77,6 +77,9 @@ static __device__ __forceinline__ void coppice_cluster_wait() {
 static __device__ __forceinline__ void coppice_store_cluster(coppice_u32 address, float value) {
   asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(address), "f"(value) : "memory");
 }
+static __device__ __forceinline__ void coppice_store_cluster_pair(coppice_u32 address, float x, float y) {
+  asm volatile("st.shared::cluster.v2.f32 [%0], {%1,%2};" ::"r"(address), "f"(x), "f"(y) : "memory");
+}
 static __device__ __forceinline__ float2 coppice_load_cluster_pair(coppice_u32 address) {
   float2 v;
   asm volatile("ld.shared::cluster.v2.f32 {%0,%1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(address) : "memory");
@@ -96,9 +99,22 @@ static __device__ __forceinline__ void coppice_barrier_arrive_when_copied(coppic
 static __device__ __forceinline__ void coppice_barrier_arrive_remote(coppice_u32 barrier) {
   asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
+// A wait after which stores by other blocks of the cluster are seen.
+static __device__ __forceinline__ void coppice_barrier_wait_cluster(coppice_u32 barrier, coppice_u32 phase) {
+  asm volatile(
+      "{\n.reg .pred p;\nwait_%=:\n"
+      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%0], %1;\n@p bra done_%=;\nbra "
+      "wait_%=;\ndone_%=:\n}" ::"r"(barrier),
+      "r"(phase)
+      : "memory");
+}
 // Part of a block: `threads` is a multiple of 32; number 0 is __syncthreads'.
 static __device__ __forceinline__ void coppice_named_barrier(int number, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
+}
+// As that, for those who need not wait for the others.
+static __device__ __forceinline__ void coppice_named_arrive(int number, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(number), "r"(threads) : "memory");
 }
 
 // ---- bulk copies ----

@@ -110,6 +110,16 @@ static inline void coppice_set_scalar(const coppice_problem* p, const char* name
     }
   }
 }
+// Four bits of exponent, three of mantissa; all ones is NaN.
+static inline double coppice_widen_e4m3(std::uint8_t x) {
+  if ((x & 0x7f) == 0x7f) {
+    return __builtin_nan("");
+  }
+  const int exponent = (x >> 3) & 15, mantissa = x & 7;
+  const double size =
+      exponent == 0 ? __builtin_ldexp(mantissa, -9) : __builtin_ldexp(8 + mantissa, exponent - 10);
+  return (x & 0x80) != 0 ? -size : size;
+}
 // Element i of a floating tensor, widened exactly.
 static inline double coppice_real(const coppice_tensor* t, std::int64_t i) {
   switch (t->dtype) {
@@ -119,6 +129,8 @@ static inline double coppice_real(const coppice_tensor* t, std::int64_t i) {
       return static_cast<const float*>(t->data)[i];
     case coppice_bf16_t:
       return coppice_widen(static_cast<const coppice_bf16*>(t->data)[i]);
+    case coppice_e4m3:
+      return coppice_widen_e4m3(static_cast<const std::uint8_t*>(t->data)[i]);
     default:
       return 0.0;
   }

@@ -26,8 +26,12 @@ ExperimentLog closed_log(const RunStore& store, const std::string& name, std::si
 }
 
 std::vector<ComparedRun> two_runs() {
-  return {{"random", "gqa-2", 1.25, "paired", sha256("the other log")},
-          {"default", "gqa-3", std::nullopt, "baseline", sha256("a third")}};
+  ComparedRun random{"random", "gqa-2", 1.25, "paired", sha256("the other log")};
+  random.attempts = 50;
+  random.best_after = 31;
+  random.as_good_after = 12;
+  random.workloads = {{"b1", 1.5}, {"b16", 1.0}};
+  return {random, {"default", "gqa-3", std::nullopt, "baseline", sha256("a third")}};
 }
 
 std::string path_of(const ExperimentLog& log) {
@@ -49,6 +53,31 @@ TEST_CASE("a comparison comes back as it was written, also when the log grew sin
   const ExperimentLog longer = must(store.open_run("gqa-1", Mode::read));
   REQUIRE(must(read_comparison(longer)) == two_runs());
   REQUIRE(must(head_of(longer)) != must(head_of(closed_log(store, "gqa-9", 5))));
+}
+
+TEST_CASE("a comparison that an older program wrote is read without what it did not know") {
+  const TempDir dir;
+  const RunStore store = must(RunStore::open(dir / "archive", RunStore::Access::create));
+  const ExperimentLog log = closed_log(store, "gqa-1", 5);
+  const auto item = [](const ComparedRun& run) {
+    return Json::object()
+        .set("strategy", run.strategy)
+        .set("run", run.run)
+        .set("basis", run.basis)
+        .set("ratio", run.ratio ? Json(*run.ratio) : Json())
+        .set("head", run.head.hex());
+  };
+  Json old = Json::object();
+  old.set("schema", 2).set("events", must(log.size())).set("head", must(head_of(log)).hex());
+  old.set("compared", Json::array_of(two_runs(), item));
+  const Digest digest = sha256(old.dump());
+  spill(path_of(log), old.set("sha256", digest.hex()).pretty());
+  const std::vector<ComparedRun> read = must(read_comparison(log));
+  REQUIRE(read.size() == 2);
+  CHECK(read[0].ratio == 1.25);
+  CHECK(read[0].attempts == 0);
+  CHECK_FALSE(read[0].as_good_after);
+  CHECK(read[0].workloads.empty());
 }
 
 TEST_CASE("a comparison that was changed, torn, or put beside another log is refused") {

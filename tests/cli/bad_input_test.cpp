@@ -119,7 +119,7 @@ TEST_CASE(
       {"\"small\"", "[]", ": /suite: expected text, found an array"},
       {"}}", "}", ": line 1, column "},
       {"\"seed\": 3", "\"warm_start\": true", ": /warm_start: expected false, or a list of logs"},
-      {"\"seed\": 3", "\"switches\": {\"memory\": false}", ": /switches/memory: expected true ("},
+      {"\"seed\": 3", "\"switches\": {\"memory\": 0}", ": /switches/memory: expected "},
       {"\"attempts\": 12", "\"money\": 5", ": /budget/money: expected 0 ("},
   };
   for (const Mistake& mistake : mistakes) {

@@ -122,6 +122,31 @@ TEST_CASE("show tells a run and one candidate with its attempts") {
   CHECK(json.reader("show").at("attempts")->items()->size() >= 1);
 }
 
+TEST_CASE("show lists every opponent that was frozen, with its time or why it has none") {
+  FakeOptions options;
+  options.opponents = true;
+  FakeWorld fake(3, 1, options);
+  const std::string run = fake.run();
+  const std::string archive = fake.folder / "archive";
+  const Said said = say({"show", run, "--archive", archive});
+  CHECK(said.status == 0);
+  CHECK(contains(said.out,
+                 "workload  opponent                  median    note\n"
+                 "small     packedblas                700.0 us  prepacked: reported apart\n"
+                 "small     fakeblas:plain:threads=1   1.00 ms  the bar\n"
+                 "small     slowblas                   2.50 ms\n"
+                 "small     wrongblas                        -  refused: nrmse 1 > 1e-5\n"
+                 "all       lostblas                         -  absent: no liblostblas here\n"));
+  const auto json = Json::parse(say({"show", run, "--archive", archive, "--json"}).out, "show");
+  REQUIRE(json.ok());
+  const auto opponents = json->reader("show").at("opponents")->items();
+  REQUIRE(opponents.ok());
+  REQUIRE(opponents->size() == 5);
+  CHECK((*opponents)[1].at("chosen")->boolean().value());
+  CHECK((*opponents)[2].at("median_us")->real().value() == 2500.0);
+  CHECK(contains((*opponents)[4].at("absent")->text().value(), "and more"));
+}
+
 TEST_CASE("best gives the answer, its source and its plan") {
   const Said said = finished()({"best", "last"});
   CHECK(said.status == 0);
@@ -386,6 +411,19 @@ TEST_CASE("the option --version names the program's version and that of its deci
   CHECK(contains(said.out, "(decides as version "));
 }
 
+namespace {
+
+archive::ComparedRun random_winner() {
+  archive::ComparedRun out{"random", "tiny-x", 1.25, "paired", Digest{}};
+  out.attempts = 50;
+  out.best_after = 31;
+  out.as_good_after = 12;
+  out.workloads = {{"small", 1.25}};
+  return out;
+}
+
+}  // namespace
+
 TEST_CASE("a comparison is shown, goes along into a packed run, and shows when it was changed") {
   FakeWorld fake(10);
   const std::string run = fake.run();
@@ -393,15 +431,20 @@ TEST_CASE("a comparison is shown, goes along into a packed run, and shows when i
   {
     const auto log = fake.store().open_run(run, archive::ExperimentLog::Mode::read);
     REQUIRE(log.ok());
-    REQUIRE(archive::write_comparison(*log, {{"random", "tiny-x", 1.25, "paired", Digest{}}}).ok());
+    REQUIRE(archive::write_comparison(*log, {random_winner()}).ok());
   }
-  CHECK(contains(say({"show", run, "--archive", archive}).out, "1.25x the winner of random"));
+  const std::string told = say({"show", run, "--archive", archive}).out;
+  CHECK(contains(told, "1.25x the winner of random"));
+  CHECK(contains(told,
+                 "random had its best at its attempt 31 of 50, this run was as good at its 12"));
   const std::string file = fake.folder / "run.coppice";
   REQUIRE(say({"archive", "pack", run, "--output", file, "--archive", archive}).status == 0);
   const std::string other = fake.folder / "other";
   REQUIRE(say({"archive", "unpack", file, "--archive", other}).status == 0);
   const Said best = say({"best", run, "--json", "--archive", other});
   CHECK(contains(best.out, "\"over_random\":1.25"));
+  const Said whole = say({"show", run, "--json", "--archive", other});
+  CHECK(contains(whole.out, "\"workloads\":[{\"ratio\":1.25,\"workload\":\"small\"}]"));
   const std::string path = fake.store().directory_of(run) + "/comparison.json";
   std::string text = read(path);
   write(path, text.replace(text.find("1.25"), 4, "9.25"));

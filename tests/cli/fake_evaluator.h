@@ -18,6 +18,7 @@ struct FakeOptions {
   std::function<void()> before_measure;  // called on the timing thread
   int fail_after = -1;                   // measure() returns an Error after so many calls
   bool baseline = true;                  // there is a library to compare with
+  bool opponents = false;                // and others that are not chosen
   bool all_wrong = false;                // no candidate computes what the reference does
   int devices = 1;
   bool costs_vary = false;  // what an evaluation is said to have cost, by candidate
@@ -40,7 +41,27 @@ class FakeEvaluator final : public evaluators::Evaluator {
     baseline.name = "fakeblas:plain:threads=1";
     baseline.median = Nanoseconds{1'000'000};
     baseline.chosen = true;
-    return std::vector<BaselineFrozen>{baseline};
+    std::vector<BaselineFrozen> out;
+    if (options_.opponents) {
+      out = other_opponents();
+    }
+    out.push_back(baseline);
+    return out;
+  }
+
+  static std::vector<BaselineFrozen> other_opponents() {
+    std::vector<BaselineFrozen> out(4);
+    const char* names[] = {"lostblas", "slowblas", "packedblas", "wrongblas"};
+    const int microseconds[] = {0, 2500, 700, 0};
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      out[i].workload = i == 0 ? "" : "small";
+      out[i].name = names[i];
+      out[i].median = std::chrono::microseconds(microseconds[i]);
+    }
+    out[0].details = Json::object().set("absent", "no liblostblas here\nand more");
+    out[2].prepacked = true;
+    out[3].details = Json::object().set("refused", "nrmse 1 > 1e-5");
+    return out;
   }
 
   Result<void> adopt_baselines(const std::vector<BaselineFrozen>& taken, std::stop_token) override {

@@ -12,7 +12,7 @@ TEST_CASE("a target reads, writes and reads back to the same bytes") {
     "facts": {"shared_bytes_per_block": 232448, "ratio": 0.5},
     "features": ["sm_90a"],
     "rules": [{"name": "threads", "applies": "step", "holds": "block.x * block.y <= 1024"}],
-    "peaks": {"hbm": 4.8e12}})";
+    "peaks": {"hbm": 4.8e12}, "ceilings": {"hbm": 4.3e12}})";
   const auto json = Json::parse(text, "sm_90.json");
   REQUIRE(json.ok());
   const auto sm_90 = target(json->reader("sm_90.json"));
@@ -20,6 +20,7 @@ TEST_CASE("a target reads, writes and reads back to the same bytes") {
   REQUIRE(sm_90.ok());
   CHECK(sm_90->rules.at(0).holds.text() == "block.x * block.y <= 1024");
   CHECK(sm_90->peaks.at("hbm") == 4.8e12);
+  CHECK(sm_90->ceilings.at("hbm") == 4.3e12);
   const Json written = to_json(*sm_90);
   const auto back = target(written.reader("again"));
   REQUIRE(back.ok());

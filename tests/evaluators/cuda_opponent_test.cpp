@@ -3,6 +3,7 @@
 #include "evaluators/cuda/target_check.h"
 #include "tests/support/catch.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 using namespace coppice;
@@ -99,6 +100,25 @@ TEST_CASE("an opponent whose library is missing is told apart from one that fail
   REQUIRE(!run.ok());
   CHECK(run.error().code == ErrorCode::environment);
   CHECK(run.error().message.find("out of luck") != std::string::npos);
+}
+
+TEST_CASE("an opponent in Python sees no key of ours") {
+  if (!have_python()) {
+    WARN("skipped: no python3 here");
+    return;
+  }
+  ::setenv("COPPICE_TEST_API_KEY", "planted", 1);
+  const auto opened = OpponentClient::start(
+      setup_with("import json, os, sys\n"
+                 "for line in sys.stdin:\n"
+                 "    print(json.dumps({'outputs': sorted(os.environ.values()), 'details': {}}), "
+                 "flush=True)\n"),
+      std::chrono::seconds(30));
+  ::unsetenv("COPPICE_TEST_API_KEY");
+  REQUIRE(opened.ok());
+  const std::vector<std::string>& values = (*opened)->outputs();
+  CHECK(!values.empty());
+  CHECK(std::find(values.begin(), values.end(), "planted") == values.end());
 }
 
 TEST_CASE("an opponent that answers with too few times is refused") {

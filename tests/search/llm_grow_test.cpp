@@ -1,4 +1,5 @@
 // Kernels of language models that become templates, and advice about the search.
+#include "search/advice.h"
 #include "tests/search/model_play.h"
 
 using namespace coppice;

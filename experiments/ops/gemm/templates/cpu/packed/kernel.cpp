@@ -1,6 +1,7 @@
 // Packs B into panels of consecutive columns, then multiplies blocks with a kernel whose tile of C
 // stays in registers: each step takes one row of a panel and one element from each row of A.
 #include "coppice_cpu.h"
+#include "lay_out.h"
 
 #include <algorithm>
 
@@ -35,40 +36,6 @@ constexpr bool kDirect = sizeof(T) == 4;  // sums of blocks of k go straight to 
 struct Shape {
   std::int64_t m, n, k;
 };
-
-// Transposes four rows of four; rows of the result lie Stride apart.
-template <int Stride, class Out>
-COPPICE_INLINE void turn(const T* const* from, std::int64_t d, Out* to) {
-  const Vec<4> r0 = load<4>(from[0] + d), r1 = load<4>(from[1] + d);
-  const Vec<4> r2 = load<4>(from[2] + d), r3 = load<4>(from[3] + d);
-  const Vec<4> a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
-  const Vec<4> b = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
-  const Vec<4> c = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
-  const Vec<4> e = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
-  store<4>(to, __builtin_shufflevector(a, b, 0, 1, 4, 5));
-  store<4>(to + Stride, __builtin_shufflevector(a, b, 2, 3, 6, 7));
-  store<4>(to + 2 * Stride, __builtin_shufflevector(c, e, 0, 1, 4, 5));
-  store<4>(to + 3 * Stride, __builtin_shufflevector(c, e, 2, 3, 6, 7));
-}
-
-// One panel: kColumns rows of B, laid out by k. Columns past the end repeat the last one.
-void pack_panel(const T* b, const Shape& s, std::int64_t first, Panel* panel) {
-  for (int j = 0; j < kColumns; j += 4) {
-    const T* rows[4];
-    for (int i = 0; i < 4; ++i) {
-      rows[i] = b + std::min(first + j + i, s.n - 1) * s.k;
-    }
-    std::int64_t d = 0;
-    for (; d + 4 <= s.k; d += 4) {
-      turn<kColumns>(rows, d, panel + d * kColumns + j);
-    }
-    for (; d < s.k; ++d) {
-      for (int i = 0; i < 4; ++i) {
-        panel[d * kColumns + j + i] = coppice_narrow<Panel>(coppice_widen(rows[i][d]));
-      }
-    }
-  }
-}
 
 // The rows of A for one tile: where they lie, or copied so that the tile's elements of one k are
 // neighbours.
@@ -154,22 +121,7 @@ void pack_rows(const T* a,
                std::int64_t depth,
                float* to) {
   for (std::int64_t i = 0; i < block.rows; i += kRows) {
-    const T* rows[kRows];
-    for (int r = 0; r < kRows; ++r) {
-      rows[r] = a + std::min(block.row + i + r, s.m - 1) * s.k + first;
-    }
-    float* tile = to + i * depth;
-    const std::int64_t fours = kRows < 4 ? 0 : depth / 4 * 4;
-    for (int r = 0; r + 4 <= kRows; r += 4) {
-      for (std::int64_t d = 0; d < fours; d += 4) {
-        turn<kRows>(rows + r, d, tile + d * kRows + r);
-      }
-    }
-    for (int r = 0; r < kRows; ++r) {
-      for (std::int64_t d = r < kRows / 4 * 4 ? fours : 0; d < depth; ++d) {
-        tile[d * kRows + r] = coppice_widen(rows[r][d]);
-      }
-    }
+    lay_out<kRows>(Matrix<T>{a, s.m, s.k}, block.row + i, first, depth, to + i * depth);
   }
 }
 #endif
@@ -234,10 +186,11 @@ Shape shape_of(void* const* args, int from) {
   return {coppice_dim(args, from), coppice_dim(args, from + 1), coppice_dim(args, from + 2)};
 }
 
+// Panels of kColumns rows of B.
 void pack_columns(const T* b, const Shape& s, std::int64_t first, Panel* panels) {
   const std::int64_t end = std::min(first + kBlockColumns, s.n);
   for (std::int64_t j = first; j < end; j += kColumns) {
-    pack_panel(b, s, j, panels + j * s.k);
+    lay_out<kColumns>(Matrix<T>{b, s.n, s.k}, j, 0, s.k, panels + j * s.k);
   }
 }
 

@@ -135,30 +135,62 @@ struct Ring {
   coppice_u32 stages, full, empty;
 };
 
-static __device__ __forceinline__ int rounded_width(int count) {
-  return (count + GRAIN - 1) / GRAIN * GRAIN;
-}
-
-// A tile's weights of one step: 128 bytes of each row.
-template <class P>
-static __device__ __forceinline__ void fetch_weights(coppice_u32 to, const coppice_tensor_map& weights,
-                                                     coppice_u32 full, const Work& w, int depth) {
-  const int row = w.row_block * P::kTileRows;
-  if constexpr (P::kUp == 1) {
-    const int at[5] = {depth, 0, 0, row / 16, w.expert};
-#if EVICT_FIRST
-    coppice_tensor_copy5(to, weights, full, at, coppice_evict_first());
-#else
-    coppice_tensor_copy5(to, weights, full, at);
-#endif
+// A tile's weights of one step: 128 bytes of each row, in boxes. The rows of a warp's sixteen are in an order
+// that gives each thread four neighbours of the result: of the second product, rows 4 q + 2 h + e as h, q, e;
+// of the first, gate and up of eight indices, and of two such slabs the indices 4 q + 2 slab + e.
+template <class P, class Visit>
+static __device__ __forceinline__ void each_box(const Work& w, int depth, const Sizes& s, Visit visit) {
+  if constexpr (P::kUp == 0) {
+    const int at[5] = {depth, 0, 0, 0, w.expert * (s.hidden / 16) + w.row_block * (P::kTileRows / 16)};
+    visit(at, 0);
+  } else if constexpr (P::kRowTiles == 1) {
+    const int at[5] = {depth, 0, 0, 0, w.expert * (s.inter / 4) + w.row_block * 8};
+    visit(at, 0);
   } else {
-#if EVICT_FIRST
-    coppice_copy_solid(to, weights, depth, row, w.expert, full, coppice_evict_first());
-#else
-    coppice_tensor_copy3(to, weights, full, depth, row, w.expert);
-#endif
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {  // by group and slab of 64 rows
+      const int at[5] = {depth, i % 2 * 2, 0, 0, w.expert * (s.inter / 8) + w.row_block * 8 + i / 2 * 4};
+      visit(at, i * 8192);
+    }
   }
 }
+
+template <class P>
+static __device__ __forceinline__ void fetch_weights(coppice_u32 to, const coppice_tensor_map& weights,
+                                                     coppice_u32 full, const Work& w, int depth,
+                                                     const Sizes& sizes) {
+  each_box<P>(w, depth, sizes, [&](const int(&at)[5], int offset) {
+#if EVICT_FIRST
+    coppice_tensor_copy5(to + offset, weights, full, at, coppice_evict_first());
+#else
+    coppice_tensor_copy5(to + offset, weights, full, at);
+#endif
+  });
+}
+
+// Goes through the steps of all of a block's tiles, AHEAD of them what is fetched, and calls their weights
+// into the second-level cache: memory is further away than the ring is deep.
+template <class P>
+struct Scout {
+  Work w{};
+  int tile, step = 0, end = 0;
+  __device__ __forceinline__ Scout() : tile(static_cast<int>(blockIdx.x) - static_cast<int>(gridDim.x)) {}
+  __device__ __forceinline__ void advance(const Table& table, const Sizes& sizes,
+                                          const coppice_tensor_map& weights) {
+    if (step == end) {
+      tile += gridDim.x;
+      if (tile >= all_tiles<P>(table, sizes)) {
+        tile -= gridDim.x;
+        return;
+      }
+      w = find_work<P>(table, sizes, tile);
+      step = P::first_step(sizes, w.split);
+      end = P::first_step(sizes, w.split + 1);
+    }
+    each_box<P>(w, step++ * 64, sizes,
+                [&](const int(&at)[5], int) { coppice_tensor_prefetch5(weights, at); });
+  }
+};
 
 // The warpgroup that feeds the ring. Thread t copies chunk t % 8 of rows t / 8, t / 8 + 16, ...; its
 // copies of a step are complete LAG steps later, when it says so to the step's barrier.
@@ -171,14 +203,24 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
   const coppice_u32 place = P::kWeightBytes + row * 128 + ((chunk ^ (row % 8)) * 16);
   const int total = all_tiles<P>(table, sizes), row_bytes = P::depth(sizes) * 2;
   int stage = 0, phase = 1, late = 0, behind = 0;
+#if AHEAD > 0
+  Scout<P> scout;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < AHEAD; ++i) {
+      scout.advance(table, sizes, weights);
+    }
+  }
+#endif
   const auto arrive = [&] {
     coppice_async_fence();
-    coppice_barrier_arrive(ring.full + 8 * late);
+    __syncwarp();  // one arrival a warp: they are served one after the other
+    if (threadIdx.x % 32 == 0) {
+      coppice_barrier_arrive(ring.full + 8 * late);
+    }
     late = late + 1 == P::kStages ? 0 : late + 1;
   };
   for (int tile = blockIdx.x; tile < total; tile += gridDim.x) {
     const Work w = find_work<P>(table, sizes, tile);
-    const int width = rounded_width(w.count);
     coppice_u32 from[kPasses];
 #pragma unroll
     for (int p = 0; p < kPasses; ++p) {
@@ -193,11 +235,14 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
       const coppice_u32 to = ring.stages + stage * P::kStageBytes;
       if (threadIdx.x == 0) {
         coppice_barrier_expect(ring.full + 8 * stage, P::kWeightBytes);
-        fetch_weights<P>(to, weights, ring.full + 8 * stage, w, step * 64);
+        fetch_weights<P>(to, weights, ring.full + 8 * stage, w, step * 64, sizes);
+#if AHEAD > 0
+        scout.advance(table, sizes, weights);
+#endif
       }
 #pragma unroll
       for (int p = 0; p < kPasses; ++p) {
-        if (p * 16 < width) {
+        if (p * 16 < w.count) {  // columns beyond them are multiplied, whatever they hold, and dropped
           coppice_copy16(to + place + p * 2048, rows + from[p] + step * 128);
         }
       }
@@ -220,27 +265,35 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
   }
 }
 
-// Gate and up of one index lie in one thread: rows lane / 4 and lane / 4 + 8 of the warp's sixteen.
+static __device__ __forceinline__ float gated(float gate, float up) {
+  return gate / (1.0f + coppice_exp2(-1.4426950408889634f * gate)) * up;
+}
+
+// Gate and up of one index lie in one thread, as do their neighbours in the other slab.
 template <class P, int kWidth>
-static __device__ __forceinline__ void store_inner(const float (&d)[kWidth / 2], const Work& w, int slab,
+static __device__ __forceinline__ void store_inner(const float (&d)[P::kRowTiles][kWidth / 2], const Work& w,
                                                    const Sizes& sizes, coppice_bf16* inner, int lane) {
-  const int index = (w.row_block * (P::kTileRows / 16) + slab) * 8;
+  const int group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4;
+  const int index = ((w.row_block * 2 + group) * 4 + warp) * (8 * P::kRowTiles);
   if (index >= sizes.inter) {
     return;
   }
 #pragma unroll
   for (int j = 0; j < kWidth / 8; ++j) {
-    float h[2];
+    coppice_u32 pairs[P::kRowTiles];
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const float gate = d[4 * j + i], up = d[4 * j + i + 2];
-      h[i] = gate / (1.0f + coppice_exp2(-1.4426950408889634f * gate)) * up;
+    for (int m = 0; m < P::kRowTiles; ++m) {
+      const float(&v)[kWidth / 2] = d[m];
+      pairs[m] = coppice_transpose(coppice_pack(gated(v[4 * j], v[4 * j + 2]), gated(v[4 * j + 1], v[4 * j + 3])));
     }
-    const coppice_u32 pair = coppice_transpose(coppice_pack(h[0], h[1]));
     const int column = 8 * j + lane / 4;
     if (column < w.count) {
-      *reinterpret_cast<coppice_u32*>(inner + static_cast<long long>(w.first + column) * sizes.inter +
-                                      index + lane % 4 * 2) = pair;
+      auto* to = reinterpret_cast<coppice_u32*>(inner + static_cast<long long>(w.first + column) * sizes.inter + index);
+      if constexpr (P::kRowTiles == 2) {
+        coppice_write(to + lane % 4 * 2, make_uint2(pairs[0], pairs[1]));
+      } else {
+        to[lane % 4] = pairs[0];
+      }
     }
   }
 }
@@ -262,9 +315,8 @@ static __device__ __forceinline__ void store_parts(const float (&d)[kWidth / 2],
     const int column = 8 * j + lane / 4;
     if (column < w.count) {
       const long long slot = before + sorted[w.first + column];
-      auto* to = reinterpret_cast<coppice_u32*>(static_cast<coppice_bf16*>(parts) + slot * sizes.hidden + row);
-      to[lane % 4] = low;
-      to[lane % 4 + 4] = high;
+      coppice_write(static_cast<coppice_bf16*>(parts) + slot * sizes.hidden + row + lane % 4 * 4,
+                    make_uint2(low, high));
     }
 #else
 #pragma unroll
@@ -272,9 +324,9 @@ static __device__ __forceinline__ void store_parts(const float (&d)[kWidth / 2],
       const int column = 8 * j + lane % 4 * 2 + i;
       if (column < w.count) {
         const long long slot = before + sorted[w.first + column];
-        float* to = static_cast<float*>(parts) + slot * sizes.hidden + row + lane / 4;
+        float* to = static_cast<float*>(parts) + slot * sizes.hidden + row + lane / 8 * 4 + lane / 4 % 2;
         to[0] = d[4 * j + i];
-        to[8] = d[4 * j + i + 2];
+        to[2] = d[4 * j + i + 2];
       }
     }
 #endif
@@ -339,12 +391,12 @@ static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, co
   int from = w.first;
   asm volatile("" : "+r"(from), "+r"(lane));  // no address is worked out before the product is done
   const Work done{w.expert, w.row_block, w.split, from, w.count};
+  if constexpr (P::kUp == 1) {
+    store_inner<P, kWidth>(acc, done, sizes, static_cast<coppice_bf16*>(result), lane);
+  } else {
 #pragma unroll
-  for (int m = 0; m < P::kRowTiles; ++m) {
-    const int slab = (group * P::kRowTiles + m) * 4 + warp;
-    if constexpr (P::kUp == 1) {
-      store_inner<P, kWidth>(acc[m], done, slab, sizes, static_cast<coppice_bf16*>(result), lane);
-    } else {
+    for (int m = 0; m < P::kRowTiles; ++m) {
+      const int slab = (group * P::kRowTiles + m) * 4 + warp;
       store_parts<P, kWidth>(acc[m], done, slab, sizes, result, sorted, lane);
     }
   }
@@ -375,7 +427,7 @@ static __device__ __forceinline__ void run(const char* rows, const int* sorted, 
   int* own = reinterpret_cast<int*>(shared + (ring.empty + 8 * P::kStages - coppice_shared(shared)));
   if (threadIdx.x == 0) {
     for (int i = 0; i < P::kStages; ++i) {
-      coppice_barrier_init(ring.full + 8 * i, 128 + 1);
+      coppice_barrier_init(ring.full + 8 * i, 4 + 1);
       coppice_barrier_init(ring.empty + 8 * i, 8);
     }
     coppice_barrier_fence();
@@ -398,7 +450,7 @@ static __device__ __forceinline__ void run(const char* rows, const int* sorted, 
     Reader at;
     const int total = all_tiles<P>(table, sizes);
     for (int tile = blockIdx.x; tile < total; tile += gridDim.x) {
-      multiply_fitting<P, GRAIN>(ring, at, find_work<P>(table, sizes, tile), sizes, result, sorted);
+      multiply_fitting<P, NARROWEST>(ring, at, find_work<P>(table, sizes, tile), sizes, result, sorted);
     }
   }
 }

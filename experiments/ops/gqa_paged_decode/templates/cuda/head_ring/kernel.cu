@@ -1,0 +1,309 @@
+// Decode attention in one kernel: a block has a share of one sequence's keys and values of one head,
+// which a warp copies through tensor maps into a deep shared ring, a lane a tile; the other warps compute
+// from it. The blocks of a (sequence, head) are a cluster and merge what they found through each other's
+// shared memory, so nothing goes back to global memory but the result.
+#include "coppice_hopper.cuh"
+
+constexpr int kStages = WARPS * DEPTH;  // each warp has its own: it sees all phases of their barriers
+constexpr int kTile = 16;
+constexpr int kSlab = kTile * 128;             // 64 columns of all tokens, swizzled
+constexpr int kHalf = HEAD_DIM / 64 * kSlab;   // keys, then values
+constexpr int kStage = 2 * kHalf;
+constexpr int kSteps = HEAD_DIM / 16;
+constexpr int kRecord = HEAD_DIM + 2;
+constexpr int kResults = GROUP * HEAD_DIM;
+constexpr int kOwned = kResults / SPLITS;      // that a block merges for its cluster
+constexpr int kRun = kOwned < HEAD_DIM ? kOwned : HEAD_DIM;  // of which so many belong to one head
+constexpr int kTilesPerPage = PAGE_SIZE / kTile;
+constexpr int kThreads = (WARPS + 1) * 32;
+constexpr float kLog2e = 1.4426950408889634f;
+
+// Shared memory, from a multiple of 1,024 on: the ring, then
+constexpr int kInbox = kStages * kStage;                  // [split][owned] f32
+constexpr int kInboxWeights = kInbox + kResults * 4;      // [split][head of mine] (maximum, sum)
+constexpr int kFull = kInboxWeights + SPLITS * (kOwned / kRun) * 8;
+constexpr int kEmpty = kFull + kStages * 8;
+
+struct State {
+  float acc[kSteps][4];
+  float top[2], sum[2];
+};
+
+// Where 16 bytes lie: number `sixteen` of token `row`, from a tile's first key or value on.
+static __device__ __forceinline__ int place_of(int row, int sixteen) {
+  return sixteen / 8 * kSlab + row * 128 + ((sixteen ^ row) & 7) * 16;
+}
+
+// A box brings what lies behind the last token as well, which may be no number; a weight of zero does
+// not help against that. The next copy into this place must come after these stores.
+static __device__ __forceinline__ void clear_values(coppice_u32 values, int valid, int lane) {
+  for (int i = lane; i < (kTile - valid) * (HEAD_DIM / 8); i += 32) {
+    coppice_store_shared16(values + place_of(valid + i / (HEAD_DIM / 8), i % (HEAD_DIM / 8)),
+                           make_uint4(0, 0, 0, 0));
+  }
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  __syncwarp();
+}
+
+static __device__ __forceinline__ void attend(State& w, coppice_u32 keys, int valid, float scale,
+                                              const coppice_u32 (&q)[kSteps][2], int lane) {
+  // Two chains of products instead of one: their latency is the tile's.
+  float s[4] = {0.0f, 0.0f, 0.0f, 0.0f}, other[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+  if (valid < kTile) {
+    clear_values(keys + kHalf, valid, lane);
+  }
+#pragma unroll
+  for (int k = 0; k < kSteps; k += 2) {
+    coppice_u32 a[4], b[4];
+    coppice_ldmatrix(a, keys + place_of(lane % 16, 2 * k + lane / 16));
+    coppice_ldmatrix(b, keys + place_of(lane % 16, 2 * k + 2 + lane / 16));
+    coppice_mma(s, a, q[k][0], q[k][1]);
+    coppice_mma(other, b, q[k + 1][0], q[k + 1][1]);
+  }
+  bool moved = false;
+  float shrink[2];
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    s[h] = lane / 4 < valid ? (s[h] + other[h]) * scale : -COPPICE_INFINITY;
+    s[h + 2] = lane / 4 + 8 < valid ? (s[h + 2] + other[h + 2]) * scale : -COPPICE_INFINITY;
+    float top = fmaxf(w.top[h], fmaxf(s[h], s[h + 2]));
+#pragma unroll
+    for (int d = 4; d < 32; d <<= 1) {
+      top = fmaxf(top, __shfl_xor_sync(~0u, top, d));
+    }
+    shrink[h] = coppice_exp2(w.top[h] - top);
+    moved = moved || top != w.top[h];
+    w.top[h] = top;
+    w.sum[h] *= shrink[h];
+  }
+  if (__any_sync(~0u, moved)) {
+#pragma unroll
+    for (int d = 0; d < kSteps; ++d) {
+      w.acc[d][0] *= shrink[0];
+      w.acc[d][1] *= shrink[1];
+      w.acc[d][2] *= shrink[0];
+      w.acc[d][3] *= shrink[1];
+    }
+  }
+  coppice_u32 p[2];
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const float low = coppice_exp2(s[2 * half] - w.top[0]);
+    const float high = coppice_exp2(s[2 * half + 1] - w.top[1]);
+    w.sum[0] += low;  // not rounded: the log-sum-exp must be right to 1e-3
+    w.sum[1] += high;
+    p[half] = coppice_transpose(coppice_pack(low, high));
+  }
+#pragma unroll
+  for (int d = 0; d < kSteps; ++d) {
+    coppice_u32 a[4];
+    coppice_ldmatrix_t(a, keys + kHalf + place_of(lane / 16 * 8 + lane % 8, 2 * d + lane / 8 % 2));
+    coppice_mma(w.acc[d], a, p[0], p[1]);
+  }
+}
+
+static __device__ __forceinline__ float weight_of(float top, float all) {
+  return top == -COPPICE_INFINITY ? 0.0f : coppice_exp2(top - all);
+}
+
+static __device__ __forceinline__ void finish(coppice_bf16* out, float* lse, int head, int d,
+                                              float value, float top, float sum) {
+  out[static_cast<long long>(head) * HEAD_DIM + d] = coppice_to_bf16(sum > 0.0f ? value / sum : 0.0f);
+  if (d == 0) {
+    lse[head] = sum > 0.0f ? top + log2f(sum) : -COPPICE_INFINITY;
+  }
+}
+
+// One record for each query head: what this warp found, unnormalised, its maximum and its sum.
+static __device__ __forceinline__ void store(const State& w, float (*records)[kRecord], int lane) {
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int head = 2 * (lane % 4) + h;
+    float sum = w.sum[h];
+#pragma unroll
+    for (int d = 4; d < 32; d <<= 1) {
+      sum += __shfl_xor_sync(~0u, sum, d);
+    }
+    if (head < GROUP) {
+#pragma unroll
+      for (int d = 0; d < kSteps; ++d) {
+        records[head][d * 16 + lane / 4] = w.acc[d][h];
+        records[head][d * 16 + lane / 4 + 8] = w.acc[d][h + 2];
+      }
+      if (lane / 4 == 0) {
+        records[head][HEAD_DIM] = w.top[h];
+        records[head][HEAD_DIM + 1] = sum;
+      }
+    }
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads)
+    decode(const coppice_bf16* q, const __grid_constant__ coppice_tensor_map keys,
+           const __grid_constant__ coppice_tensor_map values, const int* indptr, const int* indices,
+           const int* last_page_len, coppice_bf16* out, float* lse, float sm_scale) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int split = blockIdx.x, kv_head = blockIdx.y, batch = blockIdx.z;
+  const coppice_u32 base = (coppice_shared(shared) + 1023) / 1024 * 1024;
+  unsigned char* const aligned = shared + (base - coppice_shared(shared));
+  const coppice_u32 full = base + kFull, empty = base + kEmpty;
+#if SPLITS > 1
+  coppice_cluster_arrive();  // the others' shared memory is there when all have come here
+#endif
+  // The page numbers of this share when all sequences are equally long and fill the table: on their way
+  // together with the real bounds.
+  constexpr long long kRefs = PAGE_REFS;
+  const long long guess = min(kRefs * (batch * SPLITS + split) / (BATCH * SPLITS) + lane / kTilesPerPage,
+                              kRefs - 1);
+  const int guessed = warp == WARPS ? indices[guess] : 0;
+  const int first_page = indptr[batch], pages = indptr[batch + 1] - first_page;
+  const int last = last_page_len[batch];
+  if (threadIdx.x == WARPS * 32) {
+    coppice_prefetch_map(keys);
+    coppice_prefetch_map(values);
+    for (int i = 0; i < kStages; ++i) {
+      coppice_barrier_init(full + 8 * i, 1);
+      coppice_barrier_init(empty + 8 * i, 1);
+    }
+    coppice_barrier_fence();
+  }
+  const int group_head = (batch * KV_HEADS + kv_head) * GROUP;
+  coppice_u32 query[kSteps][2];
+  if (warp < WARPS) {
+    const auto* row = reinterpret_cast<const coppice_u32*>(
+        q + static_cast<long long>(group_head + lane / 4) * HEAD_DIM);
+#pragma unroll
+    for (int k = 0; k < kSteps; ++k) {
+      query[k][0] = lane / 4 < GROUP ? row[k * 8 + lane % 4] : 0u;
+      query[k][1] = lane / 4 < GROUP ? row[k * 8 + lane % 4 + 4] : 0u;
+    }
+  }
+  const int length = pages == 0 ? 0 : (pages - 1) * PAGE_SIZE + last;
+  const int tiles = (length + kTile - 1) / kTile;
+  const int per_split = (tiles + SPLITS - 1) / SPLITS;
+  const int first_tile = split * per_split;
+  const int count = max(min(tiles - first_tile, per_split), 0);
+  State w;
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    w.top[h] = -COPPICE_INFINITY;
+    w.sum[h] = 0.0f;
+  }
+#pragma unroll
+  for (int d = 0; d < kSteps; ++d) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      w.acc[d][i] = 0.0f;
+    }
+  }
+  __syncthreads();  // the barriers are there
+  if (warp == WARPS) {
+#ifdef POLICY_EVICT_FIRST
+    const coppice_u64 policy = coppice_evict_first();
+#else
+    const coppice_u64 policy = coppice_evict_normal();
+#endif
+    const auto page_at = [&](int t) {  // of the t-th tile of this share
+      return t < count ? indices[first_page + (first_tile + t) / kTilesPerPage] : 0;
+    };
+    const long long mine = static_cast<long long>(first_page) + (first_tile + lane) / kTilesPerPage;
+    int page = lane < count ? (mine == guess ? guessed : indices[mine]) : 0;
+    const auto send = [&](int t, int number) {
+      const int stage = t % kStages;
+      const int row = number * PAGE_SIZE + (first_tile + t) % kTilesPerPage * kTile;
+      const coppice_u32 to = base + stage * kStage;
+      coppice_barrier_expect(full + 8 * stage, kStage);
+      coppice_copy_solid(to, keys, 0, row, kv_head * (HEAD_DIM / 64), full + 8 * stage, policy);
+      coppice_copy_solid(to + kHalf, values, 0, row, kv_head * (HEAD_DIM / 64), full + 8 * stage, policy);
+    };
+    constexpr int kAtOnce = kStages < 32 ? kStages : 32;
+    if (lane < min(count, kAtOnce)) {
+      send(lane, page);
+    }
+    int next = page_at(32 + lane);
+    for (int t = kAtOnce; t < count; ++t) {
+      if (t % 32 == 0) {
+        page = next;
+        next = page_at(t + 32 + lane);
+      }
+      if (lane == t % 32) {
+        if (t >= kStages) {
+          coppice_barrier_wait(empty + 8 * (t % kStages), (t / kStages - 1) & 1);
+        }
+        send(t, page);
+      }
+      __syncwarp();
+    }
+  }
+  if (warp < WARPS) {
+    for (int t = warp; t < count; t += WARPS) {
+      const int stage = t % kStages;
+      coppice_barrier_wait(full + 8 * stage, t / kStages & 1);
+      attend(w, base + stage * kStage, length - (first_tile + t) * kTile, sm_scale * kLog2e,
+             query, lane);
+      __syncwarp();
+      if (lane == 0) {
+        coppice_barrier_arrive(empty + 8 * stage);
+      }
+    }
+  }
+  __syncthreads();  // the ring is read: its place is free for the warps' records
+  auto* const records = reinterpret_cast<float(*)[GROUP][kRecord]>(aligned);
+  if (warp < WARPS) {
+    store(w, records[warp], lane);
+  }
+#if SPLITS > 1
+  coppice_cluster_wait();
+#endif
+  __syncthreads();
+  for (int i = threadIdx.x; i < kResults; i += kThreads) {
+    const int d = i % HEAD_DIM, g = i / HEAD_DIM;
+    float top = -COPPICE_INFINITY;
+#pragma unroll
+    for (int s = 0; s < WARPS; ++s) {
+      top = fmaxf(top, records[s][g][HEAD_DIM]);
+    }
+    float sum = 0.0f, value = 0.0f;
+#pragma unroll
+    for (int s = 0; s < WARPS; ++s) {
+      const float weight = weight_of(records[s][g][HEAD_DIM], top);
+      sum += weight * records[s][g][HEAD_DIM + 1];
+      value += weight * records[s][g][d];
+    }
+#if SPLITS == 1
+    finish(out, lse, group_head + g, d, value, top, sum);
+#else
+    const int owner = i / kOwned, own = i % kOwned;
+    coppice_store_cluster(coppice_map_shared(base + kInbox + (split * kOwned + own) * 4, owner), value);
+    if (own % kRun == 0) {
+      const coppice_u32 to = coppice_map_shared(
+          base + kInboxWeights + (split * (kOwned / kRun) + own / kRun) * 8, owner);
+      coppice_store_cluster(to, top);
+      coppice_store_cluster(to + 4, sum);
+    }
+#endif
+  }
+#if SPLITS > 1
+  coppice_cluster_sync();
+  const auto* const inbox = reinterpret_cast<const float*>(aligned + kInbox);
+  const auto* const weights = reinterpret_cast<const float2*>(aligned + kInboxWeights);
+  for (int own = threadIdx.x; own < kOwned; own += kThreads) {
+    float top = -COPPICE_INFINITY;
+#pragma unroll
+    for (int s = 0; s < SPLITS; ++s) {
+      top = fmaxf(top, weights[s * (kOwned / kRun) + own / kRun].x);
+    }
+    float sum = 0.0f, value = 0.0f;
+#pragma unroll
+    for (int s = 0; s < SPLITS; ++s) {
+      const float2 theirs = weights[s * (kOwned / kRun) + own / kRun];
+      const float weight = weight_of(theirs.x, top);
+      sum += weight * theirs.y;
+      value += weight * inbox[s * kOwned + own];
+    }
+    const int i = split * kOwned + own;
+    finish(out, lse, group_head + i / HEAD_DIM, i % HEAD_DIM, value, top, sum);
+  }
+#endif
+}

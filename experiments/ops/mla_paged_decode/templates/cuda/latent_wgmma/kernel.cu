@@ -1,0 +1,365 @@
+// Decode against a latent cache on warpgroup tensor cores: tokens are the rows of the products, sixteen
+// heads their columns, so that a tile of 64 tokens is read where the copy engine left it, once as keys
+// and once, lying the other way, as values. A warp fetches boxes of a tile through a tensor map;
+// warpgroups take tiles in turn, each with sums of its own, which meet when the block is through.
+#include "coppice_wgmma.cuh"
+#include "latent_merge.cuh"
+
+constexpr int kHeads = 16, kTile = 64;
+constexpr int kChunks = (LATENT + ROPE) / 64, kValueChunks = LATENT / 64;  // of 64 columns
+constexpr int kEightBytes = kChunks * 1024;                                // eight tokens, chunk by chunk
+constexpr int kTileBytes = kTile / 8 * kEightBytes;
+constexpr int kBoxes = kTile / BOX_TOKENS, kBoxBytes = BOX_TOKENS / 8 * kEightBytes;
+constexpr int kQueryBytes = kChunks * kHeads * 128;
+constexpr int kWeightBytes = kHeads * kTile * 2;
+constexpr int kThreads = 128 * WARPGROUPS;  // that compute
+constexpr float kLog2e = 1.4426950408889634f;
+
+struct Place {
+  coppice_u32 ring, query, weights, tops, full, empty;
+};
+
+struct Range {
+  const int* table;
+  int page, length, first, count;  // tiles of this block
+};
+
+// What a thread keeps: of each chunk's columns the four it has by four heads, and for these heads the
+// maximum (the same in all threads) and its share of the sum. Head n: 8 * (n / 2) + 2 * (lane % 4) + n % 2.
+struct State {
+  float out[kValueChunks][8];
+  float top[4], sum[4];
+};
+
+static __device__ __forceinline__ int head_of(int n) {
+  return n / 2 * 8 + static_cast<int>(threadIdx.x % 4) * 2 + n % 2;
+}
+
+static __device__ __forceinline__ int box_place(const Range& r, int i) {
+  const int lane = threadIdx.x % 32, token = (r.first + i) * kTile + lane * BOX_TOKENS;
+  if (i >= r.count || lane >= kBoxes || token >= r.length) {
+    return -1;  // behind the last token: its page may not exist
+  }
+  return (r.table[token / r.page] * r.page + token % r.page) / 8;
+}
+
+static __device__ __forceinline__ void produce(const Range& r, const Place& at, const coppice_tensor_map& cache) {
+  const int lane = threadIdx.x % 32;
+  int place = box_place(r, 0);
+  for (int i = 0; i < r.count; ++i) {
+    const int stage = i % STAGES, next = box_place(r, i + 1);
+    coppice_barrier_wait(at.empty + 8 * stage, (i / STAGES + 1) % 2);
+    const int boxes = __popc(__ballot_sync(~0u, place >= 0));
+    if (lane == 0) {
+      coppice_barrier_expect(at.full + 8 * stage, boxes * kBoxBytes);
+    }
+    __syncwarp();
+    if (place >= 0) {
+      const coppice_u32 to = at.ring + stage * kTileBytes + lane * kBoxBytes;
+      const int x[5] = {0, 0, 0, place, 0};
+#if EVICT_FIRST
+      coppice_tensor_copy5(to, cache, at.full + 8 * stage, x, coppice_evict_first());
+#else
+      coppice_tensor_copy5(to, cache, at.full + 8 * stage, x);
+#endif
+    }
+    place = next;
+  }
+}
+
+// The block's queries, swizzled as a tensor map would leave them.
+static __device__ __forceinline__ void load_query(const Place& at, const coppice_bf16* nope, const coppice_bf16* rope,
+                                                  long long first_head) {
+  for (int i = threadIdx.x; i < kHeads * kChunks * 8; i += kThreads) {
+    const int row = i / (kChunks * 8), part = i % (kChunks * 8), d = part * 8;
+    const uint4 x = *reinterpret_cast<const uint4*>(
+        d < LATENT ? nope + (first_head + row) * LATENT + d : rope + (first_head + row) * ROPE + d - LATENT);
+    coppice_store_shared16(at.query + part / 8 * (kHeads * 128) + row * 128 + (part % 8 ^ row % 8) * 16, x);
+  }
+  coppice_async_fence();
+}
+
+static __device__ __forceinline__ void meet(int group) {
+  coppice_named_barrier(2 + group, 128);
+}
+
+// Rows behind the last token hold anything, and no value that is not a number may meet a zero weight.
+static __device__ __forceinline__ void clear_rows(coppice_u32 tile, int valid, int group) {
+  for (int i = threadIdx.x % 128; i < (kTile - valid) * kValueChunks * 8; i += 128) {
+    const int row = valid + i / (kValueChunks * 8), part = i % (kValueChunks * 8);
+    coppice_store_shared16(tile + row / 8 * kEightBytes + part / 8 * 1024 + row % 8 * 128 + (part % 8 ^ row % 8) * 16,
+                           make_uint4(0, 0, 0, 0));
+  }
+  coppice_async_fence();
+  meet(group);
+}
+
+// Scores of a tile: x[2 * n + h] is head n's with token 16 * warp + lane / 4 + 8 * h.
+static __device__ __forceinline__ void score(float (&x)[8], coppice_u32 tile, coppice_u32 query, int valid, float scale) {
+  float s[4][8];  // chains that don't wait for each other
+  const coppice_u64 a = coppice_wgmma_spread(tile, 16, kEightBytes), b = coppice_wgmma_operand(query);
+  coppice_wgmma_fence();
+#pragma unroll
+  for (int c = 0; c < kChunks; ++c) {
+#pragma unroll
+    for (int step = 0; step < 4; ++step) {
+      coppice_wgmma<16>(s[step], a + c * 64 + 2 * step, b + c * (kHeads * 8) + 2 * step, c > 0);
+    }
+  }
+  coppice_wgmma_commit();
+  coppice_wgmma_wait<0>();
+#pragma unroll
+  for (int step = 0; step < 4; ++step) {
+    coppice_wgmma_hold(s[step]);
+  }
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int row = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4 + 8 * h;
+#pragma unroll
+    for (int n = 0; n < 4; ++n) {
+      const int i = n / 2 * 4 + 2 * h + n % 2;
+      const float sum = (s[0][i] + s[1][i]) + (s[2][i] + s[3][i]);
+      x[2 * n + h] = row < valid ? sum * scale : -COPPICE_INFINITY;
+    }
+  }
+}
+
+// The largest of each head over the tile, from all four warps.
+static __device__ __forceinline__ void largest(float (&top)[4], const float (&x)[8], coppice_u32 tops, int group) {
+#pragma unroll
+  for (int n = 0; n < 4; ++n) {
+    top[n] = fmaxf(x[2 * n], x[2 * n + 1]);
+#pragma unroll
+    for (int d = 4; d < 32; d *= 2) {
+      top[n] = fmaxf(top[n], __shfl_xor_sync(~0u, top[n], d));
+    }
+    if (threadIdx.x % 32 < 4) {
+      coppice_store_shared4(tops + (head_of(n) * 4 + threadIdx.x % 128 / 32) * 4, __float_as_uint(top[n]));
+    }
+  }
+  meet(group);
+#pragma unroll
+  for (int n = 0; n < 4; ++n) {
+    const uint4 v = coppice_load_shared16(tops + head_of(n) * 16);
+    top[n] = fmaxf(fmaxf(__uint_as_float(v.x), __uint_as_float(v.y)),
+                   fmaxf(__uint_as_float(v.z), __uint_as_float(v.w)));
+  }
+}
+
+// Turns scores into weights in shared memory, a row of 64 tokens a head; shrinks older sums.
+static __device__ __forceinline__ void soften(State& w, const float (&x)[8], coppice_u32 weights, coppice_u32 tops,
+                                              int group) {
+  float top[4], shrink[4];
+  largest(top, x, tops, group);
+  bool moved = false;
+#pragma unroll
+  for (int n = 0; n < 4; ++n) {
+    const float now = fmaxf(w.top[n], top[n]);
+    shrink[n] = coppice_exp2(w.top[n] - now);
+    moved = moved || now != w.top[n];
+    w.top[n] = now;
+    const float low = coppice_exp2(x[2 * n] - now), high = coppice_exp2(x[2 * n + 1] - now);
+    w.sum[n] = w.sum[n] * shrink[n] + (low + high);
+    const int head = head_of(n), token = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
+    const coppice_u32 both = coppice_pack(low, high), row = weights + head * 128 + token % 8 * 2;
+    coppice_store_shared2bytes(row + (token / 8 ^ head % 8) * 16, both & 0xffff);
+    coppice_store_shared2bytes(row + ((token / 8 + 1) ^ head % 8) * 16, both >> 16);
+  }
+  if (__any_sync(~0u, moved)) {
+#pragma unroll
+    for (int c = 0; c < kValueChunks; ++c) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        w.out[c][i] *= shrink[i / 4 * 2 + i % 2];
+      }
+    }
+  }
+  coppice_async_fence();
+  meet(group);
+}
+
+static __device__ __forceinline__ void weigh(State& w, coppice_u32 tile, coppice_u32 weights) {
+  const coppice_u64 a = coppice_wgmma_spread(tile, 1024, kEightBytes), b = coppice_wgmma_operand(weights);
+  coppice_wgmma_fence();
+#pragma unroll
+  for (int k = 0; k < kTile / 16; ++k) {
+#pragma unroll
+    for (int c = 0; c < kValueChunks; ++c) {
+      coppice_wgmma_down<kHeads>(w.out[c], a + c * 64 + k * (2 * kEightBytes / 16), b + 2 * k, 1);
+    }
+  }
+  coppice_wgmma_commit();
+  coppice_wgmma_wait<0>();
+#pragma unroll
+  for (int c = 0; c < kValueChunks; ++c) {
+    coppice_wgmma_hold(w.out[c]);
+  }
+}
+
+static __device__ __forceinline__ void consume(State& w, const Range& r, const Place& at, float scale) {
+  const int group = threadIdx.x / 128;
+  const coppice_u32 weights = at.weights + group * kWeightBytes, tops = at.tops + group * 256;
+#pragma unroll
+  for (int n = 0; n < 4; ++n) {
+    w.top[n] = -COPPICE_INFINITY;
+    w.sum[n] = 0.0f;
+  }
+#pragma unroll
+  for (int c = 0; c < kValueChunks; ++c) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      w.out[c][i] = 0.0f;
+    }
+  }
+#pragma unroll 1
+  for (int i = group; i < r.count; i += WARPGROUPS) {
+    const int stage = i % STAGES, valid = r.length - (r.first + i) * kTile;
+    const coppice_u32 tile = at.ring + stage * kTileBytes;
+    coppice_barrier_wait(at.full + 8 * stage, i / STAGES % 2);
+    if (valid < kTile) {
+      clear_rows(tile, valid, group);
+    }
+    float x[8];
+    score(x, tile, at.query, valid, scale);
+    soften(w, x, weights, tops, group);
+    weigh(w, tile, weights);
+    if (threadIdx.x % 32 == 0) {
+      coppice_barrier_arrive(at.empty + 8 * stage);
+    }
+  }
+}
+
+// The block's record: values [head][column], and of each head the maximum and the sum. All warpgroups.
+static __device__ __forceinline__ void gather_block(State& w, const Place& at, float* values, float* stats) {
+  const int group = threadIdx.x / 128, lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
+  const coppice_u32 tops = at.tops + group * 256;
+#pragma unroll
+  for (int n = 0; n < 4; ++n) {
+#pragma unroll
+    for (int d = 4; d < 32; d *= 2) {
+      w.sum[n] += __shfl_xor_sync(~0u, w.sum[n], d);
+    }
+    if (lane < 4) {
+      coppice_store_shared4(tops + (head_of(n) * 4 + warp) * 4, __float_as_uint(w.sum[n]));
+      if (warp == 0) {
+        stats[(group + 1) * 2 * kHeads + head_of(n) * 2] = w.top[n];
+      }
+    }
+  }
+  coppice_named_barrier(1, kThreads);  // the ring is free too
+  float factor[4];
+#pragma unroll
+  for (int n = 0; n < 4; ++n) {
+    float all = -COPPICE_INFINITY, sum = 0.0f;
+#pragma unroll
+    for (int g = 0; g < WARPGROUPS; ++g) {
+      all = fmaxf(all, stats[(g + 1) * 2 * kHeads + head_of(n) * 2]);
+    }
+#pragma unroll
+    for (int g = 0; g < WARPGROUPS; ++g) {
+      const uint4 v = coppice_load_shared16(at.tops + g * 256 + head_of(n) * 16);
+      sum += weight_of(stats[(g + 1) * 2 * kHeads + head_of(n) * 2], all) *
+             (__uint_as_float(v.x) + __uint_as_float(v.y) + __uint_as_float(v.z) + __uint_as_float(v.w));
+    }
+    factor[n] = weight_of(w.top[n], all);
+    if (threadIdx.x < 4) {
+      stats[head_of(n) * 2] = all;
+      stats[head_of(n) * 2 + 1] = sum;
+    }
+  }
+  for (int turn = 0; turn < WARPGROUPS; ++turn) {
+    if (group == turn) {
+#pragma unroll
+      for (int c = 0; c < kValueChunks; ++c) {
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+          const int n = i / 4 * 2 + i % 2, column = c * 64 + warp * 16 + lane / 4 + i / 2 % 2 * 8;
+          float& to = values[head_of(n) * kRecordPitch + column];
+          to = (turn == 0 ? 0.0f : to) + w.out[c][i] * factor[n];
+        }
+      }
+    }
+    coppice_named_barrier(1, kThreads);
+  }
+}
+
+static __device__ __forceinline__ Range range_of(const int* indptr, const int* indices, const int* last_page_len,
+                                                 int page) {
+  const int batch = blockIdx.z, first_page = indptr[batch], pages = indptr[batch + 1] - first_page;
+  Range r;
+  r.table = indices + first_page;
+  r.page = page;
+  r.length = pages == 0 ? 0 : (pages - 1) * page + last_page_len[batch];
+  const int tiles = (r.length + kTile - 1) / kTile, split = blockIdx.x, splits = gridDim.x;
+  r.first = tiles * split / splits;
+  r.count = tiles * (split + 1) / splits - r.first;
+  return r;
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads + 32, 1)
+    decode(const coppice_bf16* nope, const coppice_bf16* rope, const int* indptr, const int* indices,
+           const int* last_page_len, coppice_bf16* out, float* lse, float* partial, float* stats, float sm_scale,
+           long long heads, long long page_size, long long page_refs,
+           const __grid_constant__ coppice_tensor_map cache) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  const coppice_u32 start = coppice_shared(shared);
+  Place at;
+  at.ring = (start + 1023) & ~1023u;
+  at.query = at.ring + STAGES * kTileBytes;
+  at.weights = at.query + kQueryBytes;
+  at.tops = at.weights + WARPGROUPS * kWeightBytes;
+  at.full = at.tops + WARPGROUPS * 256;
+  at.empty = at.full + 8 * STAGES;
+  float* own_stats = reinterpret_cast<float*>(shared + (at.empty + 8 * STAGES - start));
+  float* values = reinterpret_cast<float*>(shared + (at.ring - start));
+  [[maybe_unused]] const int split = blockIdx.x, splits = gridDim.x, batch = blockIdx.z;
+  const long long first_head = batch * heads + blockIdx.y * kHeads;
+#if HINT
+  // A guess at where the table will be read, right for equal lengths; on its way while indptr comes.
+  const long long guess = page_refs * (batch * splits + split) / (gridDim.z * splits) + threadIdx.x * 32;
+  if (threadIdx.x < 32 && guess < page_refs * (batch * splits + split + 1) / (gridDim.z * splits)) {
+    coppice_prefetch(indices + guess);
+  }
+#endif
+  if (threadIdx.x == 0) {
+    coppice_prefetch_map(cache);
+    for (int i = 0; i < STAGES; ++i) {
+      coppice_barrier_init(at.full + 8 * i, 1);
+      coppice_barrier_init(at.empty + 8 * i, 4);
+    }
+    coppice_barrier_fence();
+  }
+  __syncthreads();
+  const Range r = range_of(indptr, indices, last_page_len, static_cast<int>(page_size));
+  if (threadIdx.x >= kThreads) {
+    produce(r, at, cache);
+  } else {
+    load_query(at, nope, rope, first_head);
+    coppice_named_barrier(1, kThreads);
+    State w;
+    consume(w, r, at, sm_scale * kLog2e);
+    gather_block(w, at, values, own_stats);
+  }
+  __syncwarp();
+  [[maybe_unused]] const int thread = threadIdx.x < kThreads ? static_cast<int>(threadIdx.x) : 1 << 28;
+#ifdef COMBINE_CLUSTER
+  merge_cluster<kHeads>(values, own_stats, thread, kThreads, out, lse, first_head);
+#else
+#if PDL
+  coppice_launch_dependents();
+#endif
+  for (int i = thread; i < kHeads * LATENT / 4; i += kThreads) {
+    const int head = i / (LATENT / 4), d = i % (LATENT / 4) * 4;
+    *reinterpret_cast<float4*>(partial + ((first_head + head) * splits + split) * LATENT + d) =
+        *reinterpret_cast<const float4*>(values + head * kRecordPitch + d);
+  }
+  if (threadIdx.x < 2 * kHeads) {
+    stats[((first_head + threadIdx.x / 2) * splits + split) * 2 + threadIdx.x % 2] = own_stats[threadIdx.x];
+  }
+#endif
+}
+
+extern "C" __global__ void __launch_bounds__(LATENT)
+    combine(const float* partial, const float* stats, coppice_bf16* out, float* lse, long long splits) {
+  combine_splits(partial, stats, out, lse, splits);
+}

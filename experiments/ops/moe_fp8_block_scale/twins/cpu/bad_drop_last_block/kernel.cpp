@@ -1,0 +1,18 @@
+// Wrong: the last 128 products of each sum are lost.
+#define TWIN_BLOCKS(n) ((n)-1)
+#include "plain_fp8_moe.h"
+
+// grid: [token]
+COPPICE_KERNEL(choose) {
+  choose_experts(task, args);
+}
+
+// grid: [block of inner rows, slot]
+COPPICE_KERNEL(project) {
+  project_block(task, args, 32);
+}
+
+// grid: [block of outer rows, token]
+COPPICE_KERNEL(collect) {
+  collect_block(task, args, 32);
+}
