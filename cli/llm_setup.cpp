@@ -67,6 +67,11 @@ Result<void> read_provider(const JsonReader& json, LlmModel& model) {
     return json.complain("provider: expected openai, anthropic, command or cassette, found " +
                          model.provider);
   }
+  const std::string& structured = model.http.dialect.structured;
+  if (structured != "json_schema" && structured != "json_object" && structured != "none") {
+    return json.complain("structured: expected json_schema, json_object or none, found " +
+                         structured);
+  }
   if (http && model.http.base_url.empty()) {
     return json.complain("url is missing");
   }
@@ -109,6 +114,7 @@ Result<LlmModel> read_model(const JsonReader& json) {
                  "temperature",
                  "reasoning_effort",
                  "stream",
+                 "structured",
                  "extra",
                  "price",
                  "deadline_seconds",
@@ -125,6 +131,7 @@ Result<LlmModel> read_model(const JsonReader& json) {
   fields.maybe("max_tokens_name", model.http.dialect.max_tokens_name);
   fields.maybe("temperature", model.call.temperature);
   fields.maybe("reasoning_effort", model.call.reasoning_effort);
+  fields.maybe("structured", model.http.dialect.structured);
   fields.maybe("stream", model.http.dialect.stream).maybe("extra", extra).maybe("price", price);
   fields.maybe("deadline_seconds", deadline).maybe("slots", gateway.slots);
   fields.maybe("attempts", gateway.retry.attempts);
@@ -160,9 +167,13 @@ Result<void> read_search_options(const JsonReader& json, LlmSetup& setup) {
   }
   const auto& known = llm::llm_actions();
   for (const std::string& action : options.actions) {
-    if (std::ranges::find(known, action) == known.end() || action == "repair") {
+    if (std::ranges::find(known, action) == known.end() || action == "repair" ||
+        action == "advise") {
       return json.complain("actions: \"" + action + "\" is none that can be asked for");
     }
+  }
+  if (options.advise < 0 || options.advise > 1'000'000) {
+    return json.complain("advise: expected a number of attempts, 0 for never");
   }
   if (setup.prompt_tokens < 2000 || setup.prompt_tokens > 2'000'000) {
     return json.complain("prompt_tokens: expected 2000 to 2000000");
@@ -186,13 +197,14 @@ Result<LlmSetup> llm_setup(const JsonReader& json) {
                  "share",
                  "repairs",
                  "actions",
+                 "advise",
                  "prompt_tokens"});
   int schema = 0;
   fields.need("schema", schema).maybe("note", note);
   fields.need("models", models).need("budget", budget);
   fields.maybe("slots", setup.search.slots).maybe("share", setup.search.share);
   fields.maybe("repairs", setup.search.repairs).maybe("actions", setup.search.actions);
-  fields.maybe("prompt_tokens", setup.prompt_tokens);
+  fields.maybe("advise", setup.search.advise).maybe("prompt_tokens", setup.prompt_tokens);
   COPPICE_TRY(setup, fields.done(std::move(setup)));
   if (schema != 1) {
     return json.complain(fmt::format("expected schema 1, found {}", schema));
