@@ -271,6 +271,11 @@ Result<PromptFacts> LlmFacts::sections(const RunMaterial& material, const LlmAsk
     advise_sections(material, out);
     return out;
   }
+  if (ask.action == "port" && material.llm && !material.llm->ports.empty()) {
+    const std::vector<LlmPort>& ports = material.llm->ports;
+    const LlmPort& port = ports[ask.request.value % ports.size()];
+    out["foreign"] = port.name + "\n" + port.text;
+  }
   if (ask.parents.size() > 1) {
     COPPICE_TRY(const CandidateSpec other, spec(ask.parents[1]));
     COPPICE_TRY(const KernelText second, kernel_text(material, other));

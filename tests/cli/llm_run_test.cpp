@@ -295,3 +295,30 @@ TEST_CASE("an interrupted run with a model goes on, and what was spent stays spe
   REQUIRE(replayed.ok());
   CHECK(replayed->same());
 }
+
+TEST_CASE("a port shows the kernel of another target, from the log alone afterwards") {
+  const TemporaryFolder other;
+  std::filesystem::create_directory(other / "warp_rows");
+  write(other / "warp_rows/kernel.hip",
+        "__global__ void twice(const float* x) { __shfl(1, 2); }\n");
+  write(other / "warp_rows/plan.json", "{\"steps\": []}\n");
+  write(other / "warp_rows/evidence.json", "{\"measured\": \"not for a prompt\"}\n");
+  ModelWorld fake(
+      {whole("ported", "FASTER")},
+      24,
+      R"(, "advise": 0, "actions": ["port"], "port_from": [")" + (other / "warp_rows") + R"("])");
+  const std::string run = fake.run();
+  std::filesystem::remove_all(other / "warp_rows");
+  const std::string asked = read(fake.folder / "request.0");
+  CHECK(contains(asked, "Your task: port"));
+  CHECK(contains(asked, "The kernel of another target"));
+  CHECK(contains(asked, "__shfl(1, 2)"));
+  CHECK(contains(asked, "plan.json"));
+  CHECK_FALSE(contains(asked, "not for a prompt"));
+  const cli::RunReader seen = fake.reader(run);
+  CHECK(contains(title_of(seen, "ported"), "faster by"));
+  const auto prompts = cli::check_prompts(seen);
+  REQUIRE(prompts.ok());
+  CHECK(prompts->sent > 0);
+  CHECK(prompts->same == prompts->sent);
+}
