@@ -128,7 +128,7 @@ Result<std::unique_ptr<OpenRun>> OpenRun::begin(archive::ExperimentLog log,
 Result<std::unique_ptr<OpenRun>> OpenRun::go_on(archive::ExperimentLog log,
                                                 const RunMaterial& material,
                                                 const SessionWorld& world) {
-  if (material.decision_version != search::kDecisionVersion) {
+  if (!decided_alike(material)) {
     return Error{ErrorCode::environment,
                  "run " + material.run + " was decided by version " +
                      std::to_string(material.decision_version) +

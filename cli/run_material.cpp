@@ -323,6 +323,11 @@ Result<llm::PromptSet> prompts_of(const archive::ExperimentLog& log, const RunMa
   return llm::PromptSet::create(std::move(files));
 }
 
+bool decided_alike(const RunMaterial& material) {
+  return material.decision_version == search::kDecisionVersion &&
+         (!material.llm || material.prompts);
+}
+
 search::EngineSetup engine_setup(const RunMaterial& material) {
   search::EngineSetup setup;
   setup.seed = material.config.seed;

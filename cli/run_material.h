@@ -73,6 +73,10 @@ Result<void> keep_grown(const RunMaterial& material, const LlmIdea& idea);
 // program's.
 Result<llm::PromptSet> prompts_of(const archive::ExperimentLog& log, const RunMaterial& material);
 
+// This program decides as the one that made the run did. Runs with a language model from before its
+// kernels became templates (their logs don't hold the prompts' texts) were decided by other rules.
+bool decided_alike(const RunMaterial& material);
+
 search::EngineSetup engine_setup(const RunMaterial& material);
 
 // The candidate of a proposal, ready to be compiled. An Error is a candidate that can't be written

@@ -19,10 +19,11 @@ namespace {
 Result<int> replay_decisions(const RunReader& run, const Arguments& arguments, Console& console) {
   COPPICE_TRY(const auto threads, arguments.integer("--threads", 1, 1024));
   TbbExecutor executor(static_cast<int>(threads.value_or(0)));
-  if (run.material().decision_version != search::kDecisionVersion) {
+  if (!decided_alike(run.material())) {
     return Error{ErrorCode::environment,
                  "run " + run.name() + " was decided by version " +
                      std::to_string(run.material().decision_version) +
+                     (run.material().llm && !run.material().prompts ? " with older models" : "") +
                      "; this program decides as version " +
                      std::to_string(search::kDecisionVersion) +
                      ": take the release that made the run to replay it"};

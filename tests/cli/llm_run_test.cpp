@@ -141,6 +141,11 @@ TEST_CASE("a competent model's idea survives two failures, wins, and the run rep
   const auto replayed = cli::replay_log(seen.log(), *engine);
   REQUIRE(replayed.ok());
   CHECK(replayed->same());
+  // A run from before the log kept the prompts' texts was decided by other rules.
+  CHECK(cli::decided_alike(seen.material()));
+  cli::RunMaterial older = seen.material();
+  older.prompts.reset();
+  CHECK_FALSE(cli::decided_alike(older));
 }
 
 TEST_CASE("what was asked and answered is in the log, keys are nowhere, prompts can be shown") {
