@@ -1,6 +1,7 @@
 // Questions out, answers in; money and refusals go into the log, keys nowhere.
 #include "cli/llm_desk.h"
 
+#include "llm/proposals.h"
 #include "llm/reply.h"
 
 #include <fmt/format.h>
@@ -146,9 +147,9 @@ Result<void> LlmDesk::ask(const LlmAsked& asked, RunRecorder& recorder) {
   }
   const auto sections = facts_.sections(parts_.material, asked);
   const auto prompt =
-      sections.ok() ? llm::build_prompt(
-                          llm::PromptSet::shipped(), asked.action, *sections, setup_.prompt_tokens)
-                    : Result<llm::Prompt>(sections.error());
+      sections.ok()
+          ? llm::build_prompt(parts_.prompts, asked.action, *sections, setup_.prompt_tokens)
+          : Result<llm::Prompt>(sections.error());
   if (!prompt.ok()) {
     ready_.push_back(refused(asked, prompt.error().message, false));
     return {};
@@ -156,7 +157,11 @@ Result<void> LlmDesk::ask(const LlmAsked& asked, RunRecorder& recorder) {
   Question question{asked, setup_.models[*model].call, *model, {}};
   question.call.messages = prompt->messages;
   question.call.stable = prompt->stable;
+  if (asked.action == "advise") {
+    question.call.reply_schema = std::string(llm::proposals_schema());
+  }
   question.call.sample = samples_[question.call.identity()]++;
+  question.asked_at = recorded_now_.value_or(Nanoseconds{0});
   COPPICE_TRY(question.prompt, recorder.keep(llm::to_json(question.call).dump()));
   recorder.after_commit([this, request = asked.request, at = *model, call = question.call] {
     to_ask_.push({request, {at, call}}, stop_.get_token());
@@ -198,10 +203,57 @@ Result<void> LlmDesk::read_idea(const Question& question,
   COPPICE_TRY(idea.spec.plan, recorder.keep(text));
   idea.spec.genome = levels.first;
   idea.variants = levels.variants;
+  TemplateSpace space = stored.space;
+  space.name = fmt::format("llm_{}", question.asked.request.value);
+  idea.space = to_json(space);
+  COPPICE_TRY_VOID(keep_grown(parts_.material, idea));
   parts_.material.stored->emplace(*idea.spec.source, kernel.source);
   parts_.material.stored->emplace(*idea.spec.plan, text);
   out.idea = std::move(idea);
   return {};
+}
+
+void LlmDesk::set_recorded_time(Nanoseconds now) {
+  recorded_now_ = now;
+}
+
+void LlmDesk::collect() {
+  while (auto answer = answers_.pop_for(std::chrono::nanoseconds(0))) {
+    arrived_.push_back(std::move(*answer));
+  }
+}
+
+bool LlmDesk::complete() {
+  collect();
+  return arrived_.size() == open_.size();
+}
+
+Nanoseconds LlmDesk::end_of(const Answer& answer) const {
+  return open_.at(answer.request).asked_at + answer.exchange.time;
+}
+
+std::optional<Nanoseconds> LlmDesk::next_end() const {
+  std::optional<Nanoseconds> first;
+  for (const Answer& answer : arrived_) {
+    first = std::min(first.value_or(end_of(answer)), end_of(answer));
+  }
+  return first;
+}
+
+std::optional<LlmDesk::Answer> LlmDesk::next_arrived() {
+  collect();
+  auto next = arrived_.begin();
+  if (recorded_now_) {
+    next = std::ranges::min_element(arrived_, {}, [this](const Answer& answer) {
+      return std::pair(end_of(answer), answer.request);
+    });
+  }
+  if (next == arrived_.end()) {
+    return std::nullopt;
+  }
+  Answer out = std::move(*next);
+  arrived_.erase(next);
+  return out;
 }
 
 Result<std::optional<LlmReplied>> LlmDesk::answer(RunRecorder& recorder) {
@@ -210,7 +262,7 @@ Result<std::optional<LlmReplied>> LlmDesk::answer(RunRecorder& recorder) {
     ready_.pop_back();
     return std::optional(std::move(out));
   }
-  auto answer = answers_.pop_for(std::chrono::nanoseconds(0));
+  const auto answer = next_arrived();
   if (!answer) {
     return std::optional<LlmReplied>();
   }
@@ -237,15 +289,45 @@ Result<std::optional<LlmReplied>> LlmDesk::answer(RunRecorder& recorder) {
   }
   const llm::Reply& reply = std::get<llm::Reply>(exchange.outcome);
   COPPICE_TRY(out.reply, recorder.keep(reply.text));
-  const auto idea = read_idea(question, reply, out, recorder);
-  if (idea.ok()) {
-    out.failed = false;
-    owed_[to_json(out.idea->spec).dump()] = {question.model, cost};
-  } else {
-    out.message = idea.error().message;
+  const auto understood = read(question, reply, cost, out, recorder);
+  out.failed = !understood.ok();
+  if (out.failed) {
+    out.message = understood.error().message;
     ensemble_->failed(question.model, llm::FailureKind::bad_reply, cost);
   }
   return std::optional(std::move(out));
+}
+
+Result<void> LlmDesk::read(const Question& question,
+                           const llm::Reply& reply,
+                           const llm::Credit& cost,
+                           LlmReplied& out,
+                           RunRecorder& recorder) {
+  if (question.asked.action == "advise") {
+    return read_advice(reply, out);
+  }
+  COPPICE_TRY_VOID(read_idea(question, reply, out, recorder));
+  owed_[to_json(out.idea->spec).dump()] = {question.model, cost};
+  return {};
+}
+
+// Against the tree as it is: what is read here is decided on before anything else happens.
+Result<void> LlmDesk::read_advice(const llm::Reply& reply, LlmReplied& out) const {
+  COPPICE_TRY(const llm::Proposals read,
+              llm::read_proposals(reply.text, facts_.scope(parts_.material)));
+  for (const llm::Refused& refused : read.refused) {
+    out.refused.push_back(refused.part + ": " + refused.reason);
+  }
+  if (read.edits.empty() && read.priors.empty()) {
+    return Error{ErrorCode::config, "the advice holds nothing that could be taken"};
+  }
+  LlmAdvice advice;
+  advice.edits = read.edits;
+  for (const llm::Prior& prior : read.priors) {
+    advice.priors.push_back({prior.axis, prior.level, prior.gain, prior.confidence});
+  }
+  out.advice = std::move(advice);
+  return {};
 }
 
 Json LlmDesk::report() const {

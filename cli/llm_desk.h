@@ -30,6 +30,7 @@ class LlmDesk {
     llm::Spent spent;                         // by earlier sessions
     std::shared_ptr<llm::Cassette> cassette;  // may be null
     llm::Environment environment;
+    llm::PromptSet prompts = llm::PromptSet::shipped();
   };
   // Errors: a provider that can't be opened (a key that is missing).
   static Result<std::unique_ptr<LlmDesk>> open(Parts parts);
@@ -44,6 +45,13 @@ class LlmDesk {
   void remember(const Event& event);
   // The next answer that has come, its texts kept in the log; to be recorded by the caller.
   Result<std::optional<LlmReplied>> answer(RunRecorder& recorder);
+  // For recorded evidence: from here on questions are asked at this time, and answers come in the
+  // order in which their recorded latencies end.
+  void set_recorded_time(Nanoseconds now);
+  // Every question that is out has its answer here.
+  bool complete();
+  // When the first of those answers comes; nothing: there is none.
+  std::optional<Nanoseconds> next_end() const;
   bool waiting() const { return !open_.empty() || !ready_.empty(); }
   // Gives up what is under way; answers still come, as cancelled ones.
   void stop();
@@ -55,12 +63,16 @@ class LlmDesk {
     llm::Call call;
     std::size_t model = 0;
     Digest prompt;
+    Nanoseconds asked_at{};  // recorded time
   };
   struct Answer {
     LlmRequestId request;
     llm::Exchange exchange;
   };
   explicit LlmDesk(Parts parts);
+  void collect();
+  Nanoseconds end_of(const Answer& answer) const;
+  std::optional<Answer> next_arrived();
   Result<void> open_gateways();
   Result<void> ask(const LlmAsked& asked, RunRecorder& recorder);
   void credit(const Evidence& evidence);
@@ -70,6 +82,12 @@ class LlmDesk {
                          const llm::Reply& reply,
                          LlmReplied& out,
                          RunRecorder& recorder);
+  Result<void> read_advice(const llm::Reply& reply, LlmReplied& out) const;
+  Result<void> read(const Question& question,
+                    const llm::Reply& reply,
+                    const llm::Credit& cost,
+                    LlmReplied& out,
+                    RunRecorder& recorder);
   bool all_gone(llm::FailureKind kind) const;
 
   Parts parts_;
@@ -80,6 +98,8 @@ class LlmDesk {
   std::vector<std::unique_ptr<llm::Gateway>> gateways_;
   std::optional<llm::Ensemble> ensemble_;
   std::map<LlmRequestId, Question> open_;
+  std::vector<Answer> arrived_;  // in the order of their coming
+  std::optional<Nanoseconds> recorded_now_;
   std::vector<LlmReplied> ready_;            // answers that needed no model
   std::map<Digest, std::uint64_t> samples_;  // how often the same was asked
   struct Owed {

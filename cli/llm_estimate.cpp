@@ -37,6 +37,8 @@ std::optional<std::int64_t> most_questions(const RunMaterial& material) {
     const double share = material.llm->search.share;
     most = 1 + static_cast<std::int64_t>(std::ceil(share * static_cast<double>(attempts))) +
            3 * (attempts / 8 + 1);
+    const std::int64_t advise = material.llm->search.advise;
+    *most += advise > 0 ? attempts / ((advise + 1) / 2) : 0;
   }
   if (material.llm->budget.requests > 0) {
     most = std::min(most.value_or(material.llm->budget.requests), material.llm->budget.requests);

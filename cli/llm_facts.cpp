@@ -114,11 +114,31 @@ void LlmFacts::evaluated(const Evidence& evidence) {
 
 void LlmFacts::edited(const Edit& edit) {
   if (const auto* insert = std::get_if<Insert>(&edit)) {
-    nodes_[insert->node] = *insert;
+    nodes_[insert->node] = {*insert, NodeState::open, insert->priority};
+  } else if (const auto* update = std::get_if<Update>(&edit)) {
+    NodeFacts& node = nodes_[update->node];
+    node.state = update->state.value_or(node.state);
+    node.priority = update->priority.value_or(node.priority);
+  } else {
+    // Children have higher ids than their parents.
+    nodes_[std::get<Prune>(edit).node].state = NodeState::pruned;
+    for (auto& [id, node] : nodes_) {
+      const auto parent = nodes_.find(node.insert.parent);
+      if (parent != nodes_.end() && parent->second.state == NodeState::pruned) {
+        node.state = NodeState::pruned;
+      }
+    }
   }
 }
 
 void LlmFacts::replied(const LlmReplied& reply) {
+  if (advice_asked_.contains(reply.request)) {
+    advice_refused_ = reply.refused;
+    if (reply.failed) {
+      advice_refused_.push_back(reply.message);
+    }
+    return;
+  }
   if (reply.failed && !reply.gone) {
     lost_.push_back(reply.message);
   }
@@ -131,6 +151,10 @@ void LlmFacts::take(const Event& event) {
     evaluated(result->evidence);
   } else if (const auto* edit = std::get_if<EditApplied>(&event)) {
     edited(edit->edit);
+  } else if (const auto* asked = std::get_if<LlmAsked>(&event)) {
+    if (asked->action == "advise") {
+      advice_asked_.insert(asked->request);
+    }
   } else if (const auto* reply = std::get_if<LlmReplied>(&event)) {
     replied(*reply);
   }
@@ -243,6 +267,15 @@ Result<PromptFacts> LlmFacts::sections(const RunMaterial& material, const LlmAsk
   out["recipe"] = recipe_text(kernel);
   out["evidence"] = evidence_text(parent);
   out["tried"] = tried_text();
+  if (ask.action == "advise") {
+    advise_sections(material, out);
+    return out;
+  }
+  if (ask.action == "port" && material.llm && !material.llm->ports.empty()) {
+    const std::vector<LlmPort>& ports = material.llm->ports;
+    const LlmPort& port = ports[ask.request.value % ports.size()];
+    out["foreign"] = port.name + "\n" + port.text;
+  }
   if (ask.parents.size() > 1) {
     COPPICE_TRY(const CandidateSpec other, spec(ask.parents[1]));
     COPPICE_TRY(const KernelText second, kernel_text(material, other));
@@ -259,8 +292,12 @@ Result<PromptFacts> LlmFacts::sections(const RunMaterial& material, const LlmAsk
     out["best"] = fmt::format("candidate {}: {}\n", best_id->value, outcome(tried_.at(*best_id)));
   }
   const auto node = nodes_.find(ask.node);
-  if (node != nodes_.end() && ask.action == "repair") {
-    out["idea"] = node->second.title + "\n" + node->second.text;
+  // Of a repair, and of an idea that nobody has written yet.
+  const bool written = std::ranges::any_of(
+      tried_, [&](const auto& tried) { return tried.second.proposal.node == ask.node; });
+  if (node != nodes_.end() && node->second.insert.kind == NodeKind::idea &&
+      (ask.action == "repair" || !written)) {
+    out["idea"] = node->second.insert.title + "\n" + node->second.insert.text;
   }
   return out;
 }

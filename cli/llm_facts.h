@@ -5,8 +5,11 @@
 #include "cli/run_material.h"
 #include "cli/stored_kernel.h"
 #include "core/event.h"
+#include "llm/proposals.h"
 
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +30,8 @@ class LlmFacts {
 
   // The sections of llm/prompts/sections.json for one request.
   Result<PromptFacts> sections(const RunMaterial& material, const LlmAsked& ask) const;
+  // What advice may speak of now.
+  llm::ProposalScope scope(const RunMaterial& material) const;
   // The candidate's spec, as proposed.
   Result<CandidateSpec> spec(CandidateId candidate) const;
   // What a person would be asked now about a node: a repair where its last candidate failed, else a
@@ -38,14 +43,32 @@ class LlmFacts {
     Proposed proposal;
     std::optional<Evidence> evidence;  // at search fidelity; environment left out
   };
+  struct NodeFacts {
+    Insert insert;
+    NodeState state = NodeState::open;
+    double priority = 0.0;
+  };
+  // What hangs at a node and below it.
+  struct Tally {
+    std::int64_t attempts = 0, valid = 0;
+    std::optional<double> best;  // log cost
+    bool holds_best = false;     // of the run
+  };
+  std::map<NodeId, Tally> tallies() const;
+  std::string tree_text() const;
+  std::string levels_text(const RunMaterial& material) const;
+  std::string scores_text() const;
+  void advise_sections(const RunMaterial& material, PromptFacts& out) const;
   std::optional<CandidateId> best() const;
   std::string outcome(const Tried& tried) const;
   std::string tried_text() const;
   std::string evidence_text(const Tried& tried) const;
 
   std::map<CandidateId, Tried> tried_;
-  std::map<NodeId, Insert> nodes_;
+  std::map<NodeId, NodeFacts> nodes_;
   std::vector<std::string> lost_;  // replies without a candidate: why
+  std::set<LlmRequestId> advice_asked_;
+  std::vector<std::string> advice_refused_;  // of the last one
 };
 
 }  // namespace coppice::cli

@@ -9,11 +9,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 namespace coppice::cli {
 namespace {
 
 constexpr double kMostSecondsOfCall = 86400.0;
+constexpr std::size_t kMostPortBytes = 262144;
 
 Nanoseconds seconds_of(double seconds) {
   return Nanoseconds(std::llround(seconds * 1e9));
@@ -67,6 +69,11 @@ Result<void> read_provider(const JsonReader& json, LlmModel& model) {
     return json.complain("provider: expected openai, anthropic, command or cassette, found " +
                          model.provider);
   }
+  const std::string& structured = model.http.dialect.structured;
+  if (structured != "json_schema" && structured != "json_object" && structured != "none") {
+    return json.complain("structured: expected json_schema, json_object or none, found " +
+                         structured);
+  }
   if (http && model.http.base_url.empty()) {
     return json.complain("url is missing");
   }
@@ -109,6 +116,7 @@ Result<LlmModel> read_model(const JsonReader& json) {
                  "temperature",
                  "reasoning_effort",
                  "stream",
+                 "structured",
                  "extra",
                  "price",
                  "deadline_seconds",
@@ -125,6 +133,7 @@ Result<LlmModel> read_model(const JsonReader& json) {
   fields.maybe("max_tokens_name", model.http.dialect.max_tokens_name);
   fields.maybe("temperature", model.call.temperature);
   fields.maybe("reasoning_effort", model.call.reasoning_effort);
+  fields.maybe("structured", model.http.dialect.structured);
   fields.maybe("stream", model.http.dialect.stream).maybe("extra", extra).maybe("price", price);
   fields.maybe("deadline_seconds", deadline).maybe("slots", gateway.slots);
   fields.maybe("attempts", gateway.retry.attempts);
@@ -147,6 +156,61 @@ Result<LlmModel> read_model(const JsonReader& json) {
   return model;
 }
 
+// "port_from" before the run (the texts are read by resolved_llm), "ports" in its log.
+Result<void> read_ports(const JsonReader& json, LlmSetup& setup) {
+  if (const auto folders = json.find("port_from")) {
+    COPPICE_TRY(const auto names, folders->texts());
+    for (const std::string& name : names) {
+      setup.ports.push_back({name, ""});
+    }
+  }
+  if (const auto ports = json.find("ports")) {
+    COPPICE_TRY(const auto items, ports->items());
+    for (const JsonReader& item : items) {
+      LlmPort port;
+      Fields fields(item, {"name", "text"});
+      fields.need("name", port.name).need("text", port.text);
+      COPPICE_TRY(port, fields.done(std::move(port)));
+      setup.ports.push_back(std::move(port));
+    }
+  }
+  return {};
+}
+
+// The texts of a folder, as one: sources and recipes, not what was measured.
+Result<std::string> port_text(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  std::vector<fs::path> files;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const std::string ending = at->path().extension().string();
+    const std::string name = at->path().filename().string();
+    const bool source = ending == ".cu" || ending == ".cuh" || ending == ".hip" ||
+                        ending == ".cpp" || ending == ".h" || ending == ".py";
+    if (source || name == "plan.json" || name == "template.json") {
+      files.push_back(at->path());
+    }
+  }
+  std::ranges::sort(files);
+  if (error || files.empty()) {
+    return Error{ErrorCode::missing,
+                 "port_from: " + folder + ": expected a folder with a kernel, found none"};
+  }
+  std::string out;
+  for (const fs::path& file : files) {
+    COPPICE_TRY(const std::string text, read_text_file(file.string()));
+    out += "---- " + file.filename().string() + "\n" + text + (text.ends_with('\n') ? "" : "\n");
+  }
+  if (out.size() > kMostPortBytes) {
+    return Error{ErrorCode::config,
+                 fmt::format("port_from: {}: expected at most {} bytes of sources, found {}",
+                             folder,
+                             kMostPortBytes,
+                             out.size())};
+  }
+  return out;
+}
+
 Result<void> read_search_options(const JsonReader& json, LlmSetup& setup) {
   search::LlmOptions& options = setup.search;
   if (options.slots < 1 || options.slots > 64) {
@@ -160,9 +224,17 @@ Result<void> read_search_options(const JsonReader& json, LlmSetup& setup) {
   }
   const auto& known = llm::llm_actions();
   for (const std::string& action : options.actions) {
-    if (std::ranges::find(known, action) == known.end() || action == "repair") {
+    if (std::ranges::find(known, action) == known.end() || action == "repair" ||
+        action == "advise") {
       return json.complain("actions: \"" + action + "\" is none that can be asked for");
     }
+  }
+  if (std::ranges::find(options.actions, "port") != options.actions.end() && setup.ports.empty()) {
+    return json.complain(
+        "actions: \"port\" needs \"port_from\": folders with kernels of other targets");
+  }
+  if (options.advise < 0 || options.advise > 1'000'000) {
+    return json.complain("advise: expected a number of attempts, 0 for never");
   }
   if (setup.prompt_tokens < 2000 || setup.prompt_tokens > 2'000'000) {
     return json.complain("prompt_tokens: expected 2000 to 2000000");
@@ -186,17 +258,21 @@ Result<LlmSetup> llm_setup(const JsonReader& json) {
                  "share",
                  "repairs",
                  "actions",
+                 "advise",
+                 "port_from",
+                 "ports",
                  "prompt_tokens"});
   int schema = 0;
   fields.need("schema", schema).maybe("note", note);
   fields.need("models", models).need("budget", budget);
   fields.maybe("slots", setup.search.slots).maybe("share", setup.search.share);
   fields.maybe("repairs", setup.search.repairs).maybe("actions", setup.search.actions);
-  fields.maybe("prompt_tokens", setup.prompt_tokens);
+  fields.maybe("advise", setup.search.advise).maybe("prompt_tokens", setup.prompt_tokens);
   COPPICE_TRY(setup, fields.done(std::move(setup)));
   if (schema != 1) {
     return json.complain(fmt::format("expected schema 1, found {}", schema));
   }
+  COPPICE_TRY_VOID(read_ports(json, setup));
   COPPICE_TRY_VOID(read_search_options(json, setup));
   COPPICE_TRY(const JsonReader limits, json.at("budget"));
   COPPICE_TRY(setup.budget, read_llm_budget(limits));
@@ -217,6 +293,33 @@ Result<LlmSetup> llm_setup(const JsonReader& json) {
   return setup;
 }
 
+namespace {
+
+Result<Json> with_ports(Json profile) {
+  const JsonReader root = profile.reader("llm");
+  if (!root.is_object() || !root.find("port_from")) {
+    return profile;
+  }
+  COPPICE_TRY(const auto folders, root.at("port_from")->texts());
+  Json out = Json::object();
+  COPPICE_TRY(const auto members, root.members());
+  for (const auto& [key, value] : members) {
+    if (key != "port_from") {
+      out.set(key, value.copy());
+    }
+  }
+  Json ports = Json::array();
+  for (const std::string& folder : folders) {
+    COPPICE_TRY(std::string text, port_text(folder));
+    const auto path = std::filesystem::path(folder).lexically_normal();
+    const auto last = path.has_filename() ? path.filename() : path.parent_path().filename();
+    ports.push(Json::object().set("name", last.string()).set("text", text));
+  }
+  return std::move(out.set("ports", std::move(ports)));
+}
+
+}  // namespace
+
 Result<Json> resolved_llm(const Json& written, const Places& places) {
   const JsonReader at = written.reader("llm");
   Json out = written;
@@ -231,7 +334,7 @@ Result<Json> resolved_llm(const Json& written, const Places& places) {
     COPPICE_TRY(out, Json::parse(text, path));
     COPPICE_TRY_VOID(llm_setup(out.reader(path)));
   }
-  return out;
+  return with_ports(std::move(out));
 }
 
 Result<std::unique_ptr<llm::Provider>> open_provider(const LlmModel& model,

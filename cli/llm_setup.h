@@ -28,19 +28,27 @@ struct LlmModel {
   llm::GatewayOptions gateway;
 };
 
+// A kernel of another target, as one text.
+struct LlmPort {
+  std::string name;
+  std::string text;
+};
+
 struct LlmSetup {
   std::vector<LlmModel> models;
   llm::Budget budget;
   search::LlmOptions search;
   std::int64_t prompt_tokens = 24000;
+  std::vector<LlmPort> ports;  // what the action "port" shows, in turn
 };
 
 // Strict, as run configurations are. Errors too: no model, a budget of money with a model whose
 // price nobody knows, no limit on anything.
 Result<LlmSetup> llm_setup(const JsonReader& json);
 
-// "off", an object, or the name of a file in configs/llm: resolved to "off" or the object, so that
-// the log holds all of it. Keys are never in it, only the names of the variables that hold them.
+// "off", an object, or the name of a file in configs/llm: resolved to "off" or the object, and the
+// folders of "port_from" to their texts ("ports"), so that the log holds all of it. Keys are never
+// in it, only the names of the variables that hold them.
 Result<Json> resolved_llm(const Json& written, const Places& places);
 
 // Opens what a model needs; `cassette` may be null.

@@ -3,6 +3,7 @@
 
 #include "cli/words.h"
 #include "planner/warm_trust.h"
+#include "search/advice.h"
 
 #include <fmt/format.h>
 
@@ -17,6 +18,44 @@ namespace {
 constexpr double kHalf50 = 0.6744897501960817;
 constexpr double kHalf80 = 1.2815515655446004;
 constexpr double kHalf95 = 1.959963984540054;
+
+struct Heard {
+  std::vector<double> said, predicted, measured;  // where both spoke
+  std::vector<double> all_said, all_measured;
+  void take(const Proposed& proposal, double cost) {
+    if (!proposal.opinion) {
+      return;
+    }
+    all_said.push_back(*proposal.opinion);
+    all_measured.push_back(cost);
+    if (proposal.prediction && proposal.prediction->spread > 0.0) {
+      said.push_back(*proposal.opinion);
+      predicted.push_back(proposal.prediction->log_cost);
+      measured.push_back(cost);
+    }
+  }
+};
+
+double mean_distance(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    sum += std::fabs(a[i] - b[i]);
+  }
+  return a.empty() ? 0.0 : sum / static_cast<double>(a.size());
+}
+
+ModelFit::Opinions opinions_of(const Heard& heard) {
+  ModelFit::Opinions out;
+  out.results = static_cast<std::int64_t>(heard.said.size());
+  out.error = mean_distance(heard.said, heard.measured);
+  out.model_error = mean_distance(heard.predicted, heard.measured);
+  out.trust = search::advice_trust(heard.all_said, heard.all_measured);
+  if (heard.said.size() >= 2) {
+    out.rank_correlation = planner::rank_correlation(heard.said, heard.measured);
+    out.model_rank_correlation = planner::rank_correlation(heard.predicted, heard.measured);
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -35,6 +74,7 @@ double Coverage::share(std::int64_t within) const {
 ModelFit model_fit(const archive::RunFold& fold) {
   ModelFit fit;
   std::vector<double> predicted, measured;
+  Heard heard;
   std::map<std::string, MutatorFit> mutators;
   std::map<std::string, double, std::less<>> best;
   std::int64_t answered = 0;
@@ -56,6 +96,9 @@ ModelFit model_fit(const archive::RunFold& fold) {
         known->second = *cost;
       }
     }
+    if (cost) {
+      heard.take(attempt.proposal, *cost);
+    }
     if (!cost || !prediction || !(prediction->spread > 0.0)) {
       continue;
     }
@@ -69,6 +112,7 @@ ModelFit model_fit(const archive::RunFold& fold) {
   if (predicted.size() >= 2) {
     fit.rank_correlation = planner::rank_correlation(predicted, measured);
   }
+  fit.opinions = opinions_of(heard);
   for (auto& [name, mutator] : mutators) {
     mutator.name = name;
     fit.mutators.push_back(mutator);
@@ -92,6 +136,14 @@ Json to_json(const ModelFit& fit) {
       .set("rank_correlation", fit.rank_correlation)
       .set("all", to_json(fit.all))
       .set("after_50", to_json(fit.late))
+      .set("advice",
+           Json::object()
+               .set("results", fit.opinions.results)
+               .set("rank_correlation", fit.opinions.rank_correlation)
+               .set("model_rank_correlation", fit.opinions.model_rank_correlation)
+               .set("error", fit.opinions.error)
+               .set("model_error", fit.opinions.model_error)
+               .set("trust", fit.opinions.trust))
       .set("mutators", Json::array_of(fit.mutators, [](const MutatorFit& one) {
              return Json::object()
                  .set("name", one.name)
@@ -125,10 +177,24 @@ std::string text_of(const ModelFit& fit) {
                   fmt::format("{:.3f}", one.promised),
                   fmt::format("{:.3f}", one.gained)});
   }
+  std::string both;
+  if (fit.opinions.results > 0) {
+    const ModelFit::Opinions& o = fit.opinions;
+    Table heard({"before the measurement", "results", "rank correlation", "mean error"});
+    heard.add({"the language model's advice",
+               std::to_string(o.results),
+               fmt::format("{:.2f}", o.rank_correlation),
+               fmt::format("{:.3f}", o.error)});
+    heard.add({"the statistical model, on the same",
+               std::to_string(o.results),
+               fmt::format("{:.2f}", o.model_rank_correlation),
+               fmt::format("{:.3f}", o.model_error)});
+    both = heard.text() + fmt::format("the advice is trusted to {:.2f}\n", o.trust);
+  }
   return coverage.text() +
          fmt::format("rank correlation of predictions with results: {:.2f}\n",
                      fit.rank_correlation) +
-         mutators.text() +
+         both + mutators.text() +
          "promised: summed expected improvements, as logged before each measurement; gained: what "
          "the best improved by (log cost)\n";
 }

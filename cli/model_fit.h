@@ -30,6 +30,15 @@ struct ModelFit {
   Coverage all;
   Coverage late;                     // of attempts after the first kSettled that were answered
   std::vector<MutatorFit> mutators;  // by what they gained
+  // Results that a language model's advice had spoken of too: its expectations beside the
+  // statistical model's.
+  struct Opinions {
+    std::int64_t results = 0;
+    double rank_correlation = 0.0, model_rank_correlation = 0.0;
+    double error = 0.0, model_error = 0.0;  // mean, in log cost
+    double trust = 0.0;                     // in the advice, at the end
+  };
+  Opinions opinions;
 };
 inline constexpr std::int64_t kSettled = 50;
 

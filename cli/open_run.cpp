@@ -83,8 +83,11 @@ Result<std::unique_ptr<LlmDesk>> open_desk(const archive::ExperimentLog& log,
     return std::unique_ptr<LlmDesk>();
   }
   COPPICE_TRY(const llm::Spent spent, spent_on_models(log));
-  COPPICE_TRY(auto desk,
-              LlmDesk::open({material, world.clock, spent, world.cassette, world.environment}));
+  COPPICE_TRY(llm::PromptSet prompts, prompts_of(log, material));
+  COPPICE_TRY(
+      auto desk,
+      LlmDesk::open(
+          {material, world.clock, spent, world.cassette, world.environment, std::move(prompts)}));
   COPPICE_TRY_VOID(log.visit(EventSeq{1}, [&](const archive::LogRow& row) -> Result<bool> {
     COPPICE_TRY(const Event event, decode(row.bytes));
     desk->remember(event);
@@ -125,7 +128,7 @@ Result<std::unique_ptr<OpenRun>> OpenRun::begin(archive::ExperimentLog log,
 Result<std::unique_ptr<OpenRun>> OpenRun::go_on(archive::ExperimentLog log,
                                                 const RunMaterial& material,
                                                 const SessionWorld& world) {
-  if (material.decision_version != search::kDecisionVersion) {
+  if (!decided_alike(material)) {
     return Error{ErrorCode::environment,
                  "run " + material.run + " was decided by version " +
                      std::to_string(material.decision_version) +
@@ -230,7 +233,8 @@ Result<RunEnd> OpenRun::search(const SessionWorld& world, Turn turn) {
                       elapsed_,
                       secret,
                       desk_.get(),
-                      turn};
+                      turn,
+                      world.recorded_order};
   Result<RunEnd> end = run_loop(parts);
   world.console.clear_progress();
   if (end.ok()) {

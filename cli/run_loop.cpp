@@ -27,6 +27,9 @@ class Loop {
     for (int lane = 0; lane < parts_.pool.lanes; ++lane) {
       free_lanes_.insert(lane);
     }
+    if (parts_.recorded_order) {
+      advance(Nanoseconds{0});
+    }
   }
 
   Result<RunEnd> run() {
@@ -36,12 +39,18 @@ class Loop {
         pool_.stop();
         return finish(true);
       }
-      COPPICE_TRY_VOID(take_answers());
+      if (!parts_.recorded_order) {
+        COPPICE_TRY_VOID(take_answers());
+      }
       if (!stopped_ && interrupts == 0 && !turn_over()) {
         COPPICE_TRY_VOID(hand_out_work());
       }
       if (in_flight_.empty() && (stopped_ || interrupts > 0 || turn_over())) {
         return finish(!stopped_);
+      }
+      if (parts_.recorded_order && (!in_flight_.empty() || answers_due())) {
+        COPPICE_TRY_VOID(take_first_recorded());
+        continue;
       }
       if (in_flight_.empty() && parts_.llm != nullptr && parts_.llm->waiting()) {
         COPPICE_TRY_VOID(wait_for_answer());
@@ -56,7 +65,11 @@ class Loop {
   }
 
  private:
-  Nanoseconds elapsed() const { return parts_.elapsed_before + (parts_.clock.now() - started_); }
+  Nanoseconds elapsed() const {
+    return parts_.elapsed_before +
+           (parts_.recorded_order ? recorded_now_ : parts_.clock.now() - started_);
+  }
+  bool answers_due() const { return parts_.llm != nullptr && parts_.llm->waiting(); }
   const search::EngineView& view() const { return parts_.recorder.engine().view(); }
 
   // Once over, it stays so: an attempt that does not count after all is the next turn's.
@@ -107,6 +120,48 @@ class Loop {
       COPPICE_TRY_VOID(record(*std::move(reply)));
     }
     return {};
+  }
+
+  // Of all that is under way, what ends first by its recorded cost; ties: results before answers,
+  // then by id.
+  Result<void> take_first_recorded() {
+    COPPICE_TRY_VOID(parts_.recorder.commit());  // sends the questions
+    while (held_.size() < in_flight_.size() || (answers_due() && !parts_.llm->complete())) {
+      if (auto result = pool_.next(kGroupAge)) {
+        if (!result->evidence.ok()) {
+          return result->evidence.error();
+        }
+        const AttemptId attempt = result->attempt;
+        held_.emplace(attempt, std::move(*result->evidence));
+      }
+    }
+    auto first = held_.end();
+    for (auto it = held_.begin(); it != held_.end(); ++it) {
+      first = first == held_.end() || end_of(*it) < end_of(*first) ? it : first;
+    }
+    const auto answer = answers_due() ? parts_.llm->next_end() : std::nullopt;
+    if (first != held_.end() && (!answer || end_of(*first) <= *answer)) {
+      advance(end_of(*first));
+      Evidence evidence = std::move(first->second);
+      held_.erase(first);
+      return finished(std::move(evidence));
+    }
+    advance(answer.value_or(recorded_now_));
+    COPPICE_TRY(std::optional<LlmReplied> reply, parts_.llm->answer(parts_.recorder));
+    idle_lanes_.clear();
+    return reply ? record(*std::move(reply)) : Result<void>();
+  }
+
+  Nanoseconds end_of(const std::pair<const AttemptId, Evidence>& held) const {
+    const Cost& cost = held.second.cost;
+    return in_flight_.at(held.first).began + cost.compile + cost.device;
+  }
+
+  void advance(Nanoseconds to) {
+    recorded_now_ = std::max(recorded_now_, to);
+    if (parts_.llm != nullptr) {
+      parts_.llm->set_recorded_time(recorded_now_);
+    }
   }
 
   // Only a model's answer can bring work.
@@ -164,7 +219,7 @@ class Loop {
     COPPICE_TRY(const Digest source, parts_.recorder.keep(prepared.candidate.source));
     COPPICE_TRY(const Digest plan, parts_.recorder.keep(to_json(prepared.candidate.plan).dump()));
     free_lanes_.erase(proposal.lane);
-    in_flight_[proposal.attempt] = Flight{proposal, source, plan};
+    in_flight_[proposal.attempt] = Flight{proposal, source, plan, recorded_now_};
     if (proposal.fidelity == Fidelity::promote) {
       COPPICE_TRY_VOID(parts_.recorder.commit());  // a promotion is an external effect
     }
@@ -264,6 +319,7 @@ class Loop {
   struct Flight {
     Proposed proposal;
     Digest source, plan;
+    Nanoseconds began{};  // recorded time
   };
 
   const RunLoop& parts_;
@@ -273,6 +329,8 @@ class Loop {
   std::set<int> free_lanes_;
   std::set<int> idle_lanes_;  // asked, and had nothing to do since the last result
   std::map<AttemptId, Flight> in_flight_;
+  std::map<AttemptId, Evidence> held_;  // came, and waits for its turn in recorded order
+  Nanoseconds recorded_now_{};
   std::optional<Stopped> stopped_;
   std::size_t refused_ = 0;
   const std::int64_t attempts_before_;

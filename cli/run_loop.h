@@ -54,6 +54,9 @@ struct RunLoop {
   std::uint64_t secret = 0;      // values of this session's tests are drawn from it
   LlmDesk* llm = nullptr;        // where a language model is asked
   Turn turn = {};
+  // Evidence comes from records: results and answers are taken in the order in which their recorded
+  // costs end, so that the number of threads never matters.
+  bool recorded_order = false;
 };
 
 struct RunEnd {

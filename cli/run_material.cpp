@@ -129,6 +129,7 @@ Result<void> recall_stored(const archive::ExperimentLog& log, RunMaterial& mater
     COPPICE_TRY(const Event event, decode(row.bytes));
     const auto* replied = std::get_if<LlmReplied>(&event);
     if (replied != nullptr && replied->idea) {
+      COPPICE_TRY_VOID(keep_grown(material, *replied->idea));
       for (const auto& digest : {replied->idea->spec.source, replied->idea->spec.plan}) {
         if (digest) {
           COPPICE_TRY((*material.stored)[*digest], log.blob(*digest).within("stored kernel"));
@@ -160,6 +161,36 @@ const Suite& RunMaterial::suite() const {
   const Suite* found = op.suite(config.suite);
   COPPICE_CHECK(found != nullptr);
   return *found;
+}
+
+const TemplateSpace* RunMaterial::space(std::string_view template_name) const {
+  const auto found = std::ranges::find(templates.spaces, template_name, &TemplateSpace::name);
+  if (found != templates.spaces.end()) {
+    return &*found;
+  }
+  const auto brought = grown->find(template_name);
+  return brought == grown->end() ? nullptr : &brought->second.space;
+}
+
+CandidateSpec RunMaterial::as_text(const CandidateSpec& spec) const {
+  const auto brought = grown->find(spec.template_name);
+  if (brought == grown->end()) {
+    return spec;
+  }
+  CandidateSpec text = brought->second.spec;
+  text.genome = spec.genome;
+  return text;
+}
+
+Result<void> keep_grown(const RunMaterial& material, const LlmIdea& idea) {
+  if (idea.space.is_null()) {
+    return {};
+  }
+  COPPICE_TRY(TemplateSpace space, template_space(idea.space.reader("axes of a model's kernel")));
+  std::string name = space.name;
+  material.grown->insert_or_assign(std::move(name),
+                                   RunMaterial::Grown{idea.spec, std::move(space)});
+  return {};
 }
 
 Result<std::string> add_kernel(Op& op, const std::string& folder, const std::string& backend) {
@@ -219,6 +250,7 @@ Result<RunMaterial> recall(const archive::ExperimentLog& log) {
 Result<RunMaterial> recall(const archive::ExperimentLog& log, const RunStarted& started) {
   RunMaterial material;
   material.run = started.run;
+  material.prompts = started.prompts;
   material.decision_version = started.decision_version;
   COPPICE_TRY(const Json config, blob_json(log, started.config, "archived configuration"));
   COPPICE_TRY(material.config, run_config(config.reader("archived configuration")));
@@ -261,6 +293,14 @@ Result<RunStarted> keep(archive::ExperimentLog& log, const RunMaterial& material
     COPPICE_TRY(const Digest digest, log.put_blob(warm.dump()));
     started.warm.push_back(digest);
   }
+  if (material.llm) {
+    Json texts = Json::object();
+    for (const auto& [name, text] : llm::PromptSet::shipped().files()) {
+      COPPICE_TRY(const Digest digest, log.put_blob(text));
+      texts.set(name, digest.hex());
+    }
+    COPPICE_TRY(started.prompts, log.put_blob(texts.dump()));
+  }
   return started;
 }
 
@@ -273,6 +313,19 @@ Result<void> store(archive::ExperimentLog& log,
   started.environment = std::move(environment);
   const Result<EventSeq> place = log.append(started);
   return place.ok() ? Result<void>() : Result<void>(place.error());
+}
+
+Result<llm::PromptSet> prompts_of(const archive::ExperimentLog& log, const RunMaterial& material) {
+  if (!material.prompts) {
+    return llm::PromptSet::shipped();
+  }
+  COPPICE_TRY(llm::PromptSet::Files files, recall_files(log, *material.prompts));
+  return llm::PromptSet::create(std::move(files));
+}
+
+bool decided_alike(const RunMaterial& material) {
+  return material.decision_version == search::kDecisionVersion &&
+         (!material.llm || material.prompts);
 }
 
 search::EngineSetup engine_setup(const RunMaterial& material) {
@@ -288,16 +341,16 @@ search::EngineSetup engine_setup(const RunMaterial& material) {
 Result<Candidate> candidate_of(const RunMaterial& material,
                                CandidateId id,
                                const CandidateSpec& spec) {
+  const CandidateSpec text = material.as_text(spec);
   if (material.table != nullptr) {
     return table_candidate(material, id, spec);
   }
-  if (spec.template_name.empty()) {
-    return stored_candidate(material, id, spec);
+  if (text.template_name.empty()) {
+    return stored_candidate(material, id, text);
   }
   const Template* source = material.op.find_template(spec.template_name);
-  const auto space =
-      std::ranges::find(material.templates.spaces, spec.template_name, &TemplateSpace::name);
-  if (source == nullptr || space == material.templates.spaces.end()) {
+  const TemplateSpace* space = material.space(spec.template_name);
+  if (source == nullptr || space == nullptr) {
     return Error{ErrorCode::config, "the run has no template '" + spec.template_name + "'"};
   }
   const std::string headline = material.classes.empty() ? std::string() : material.classes.front();

@@ -6,9 +6,11 @@
 #include "cli/places.h"
 #include "cli/run_config.h"
 #include "cli/template_spaces.h"
+#include "core/event.h"
 #include "core/op.h"
 #include "core/target.h"
 #include "evaluators/recorded_table.h"
+#include "llm/prompt.h"
 #include "search/engine.h"
 
 #include <map>
@@ -33,8 +35,20 @@ struct RunMaterial {
   // Texts of candidates that are no template's, by digest; grows while models answer.
   std::shared_ptr<std::map<Digest, std::string>> stored =
       std::make_shared<std::map<Digest, std::string>>();
+  // Templates that models' kernels may become, by name; grows likewise.
+  struct Grown {
+    CandidateSpec spec;  // its text
+    TemplateSpace space;
+  };
+  std::shared_ptr<std::map<std::string, Grown, std::less<>>> grown =
+      std::make_shared<std::map<std::string, Grown, std::less<>>>();
+  std::optional<Digest> prompts;  // of the run that was recalled
 
   const Suite& suite() const;
+  // The axes of a template of the op, or of one that a model brought; null: there is none.
+  const TemplateSpace* space(std::string_view template_name) const;
+  // Of a template that a model brought: the same candidate as stored text. Others as they are.
+  CandidateSpec as_text(const CandidateSpec& spec) const;
 };
 
 // Reads op, target and seed kernels as the configuration says. Errors are the user's to mend.
@@ -51,6 +65,17 @@ Result<void> store(archive::ExperimentLog& log,
                    const RunMaterial& material,
                    const std::string& run,
                    Json environment);
+
+// A model's kernel that has axes may become a template of the run.
+Result<void> keep_grown(const RunMaterial& material, const LlmIdea& idea);
+
+// The texts that the run's prompts were made from: its own where its log holds them, else the
+// program's.
+Result<llm::PromptSet> prompts_of(const archive::ExperimentLog& log, const RunMaterial& material);
+
+// This program decides as the one that made the run did. Runs with a language model from before its
+// kernels became templates (their logs don't hold the prompts' texts) were decided by other rules.
+bool decided_alike(const RunMaterial& material);
 
 search::EngineSetup engine_setup(const RunMaterial& material);
 

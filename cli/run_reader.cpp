@@ -51,12 +51,15 @@ Result<Candidate> RunReader::candidate(const archive::Attempt& attempt) const {
 
 std::string RunReader::label(const archive::Attempt& attempt) const {
   const CandidateSpec& spec = attempt.proposal.spec;
-  const auto& spaces = material_->templates.spaces;
   if (spec.template_name.empty()) {
-    return attempt.proposal.why;  // a model's idea: its title
+    // A model's idea: its title, which stands where it was first proposed.
+    const auto first = std::ranges::find_if(fold_.attempts(), [&](const archive::Attempt& other) {
+      return other.proposal.candidate == attempt.proposal.candidate;
+    });
+    return first->proposal.why;
   }
-  const auto found = std::ranges::find(spaces, spec.template_name, &TemplateSpace::name);
-  if (found == spaces.end() || spec.genome.levels.size() != found->space.size()) {
+  const TemplateSpace* found = material_->space(spec.template_name);
+  if (found == nullptr || spec.genome.levels.size() != found->space.size()) {
     return spec.template_name;
   }
   return spec.template_name + ": " + found->space.describe(spec.genome);
@@ -93,9 +96,8 @@ archive::CandidateSource RunReader::source() const {
   archive::CandidateSource source;
   const RunMaterial& material = *material_;
   source.axis_values = [&material](const CandidateSpec& spec) -> Result<ValueMap> {
-    const auto& spaces = material.templates.spaces;
-    const auto found = std::ranges::find(spaces, spec.template_name, &TemplateSpace::name);
-    if (found == spaces.end() || spec.genome.levels.size() != found->space.size()) {
+    const TemplateSpace* found = material.space(spec.template_name);
+    if (found == nullptr || spec.genome.levels.size() != found->space.size()) {
       return Error{ErrorCode::config, "no template '" + spec.template_name + "'"};
     }
     return found->space.values(spec.genome);

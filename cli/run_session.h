@@ -24,6 +24,7 @@ struct SessionWorld {
   std::string prefix;                                 // of progress lines
   std::shared_ptr<llm::Cassette> cassette = nullptr;  // recorded answers of language models
   llm::Environment environment = llm::process_environment;
+  bool recorded_order = false;  // evidence comes from records (cli/run_loop.h)
 };
 
 struct SessionResult {

@@ -25,8 +25,9 @@ std::string source_name(const RunMaterial& material) {
 
 }  // namespace
 
-Result<KernelText> kernel_text(const RunMaterial& material, const CandidateSpec& spec) {
+Result<KernelText> kernel_text(const RunMaterial& material, const CandidateSpec& given) {
   KernelText out;
+  const CandidateSpec spec = material.as_text(given);
   if (spec.template_name.empty()) {
     COPPICE_TRY(out.source, stored_text(material, spec.source));
     COPPICE_TRY(out.recipe, stored_text(material, spec.plan));

@@ -29,6 +29,8 @@ struct RunStarted {
   Digest op;                 // blob: {relative path: digest} of the op folder's files
   Digest target;             // blob: Target as used
   std::vector<Digest> warm;  // blobs: warm-start data, in order
+  // Blob: {file: digest} of the texts that prompts were made from; only where a model is asked.
+  std::optional<Digest> prompts;
   Json environment;          // host, device, versions: for people
   // Names of the tasks that share this run's budget; each has a log of its own. Empty: the run
   // searches by itself, as nearly all do. With tasks, `op` is a blob of run_started events, one a
@@ -120,6 +122,7 @@ struct Proposed {
       mutator;  // "axis_step", "jump", "crossover", "structural_switch", "repair", "seed", ...
   Fidelity fidelity = Fidelity::search;
   std::optional<Prediction> prediction;  // written before the measurement
+  std::optional<double> opinion;         // the log_cost that a language model's advice expects
   std::string why;                       // one line for a person
 };
 
@@ -131,7 +134,7 @@ struct EditApplied {
 struct LlmAsked {
   LlmRequestId request;
   NodeId node;                       // under which the answer belongs
-  std::string action;                // "rewrite", "repair", ...
+  std::string action;                // "rewrite", "repair", ..., "advise"
   std::vector<CandidateId> parents;  // whose code is shown, the first one to be changed
   std::string why;
 };
@@ -141,6 +144,23 @@ struct LlmIdea {
   std::string title, text;  // in words
   CandidateSpec spec;
   std::vector<Genome> variants;  // other levels of the axes that it declared, worth trying too
+  // Its axes and restrictions, as a TemplateSpace: once a first version is right it may become a
+  // template of the run under this space's name. Null: nothing to tune.
+  Json space;
+};
+
+// A model's belief about one level of an axis, in whatever template has it.
+struct LlmPrior {
+  std::string axis;
+  Value level;
+  double gain = 0.0;        // expected, in ln(time), against the best so far
+  double confidence = 0.0;  // 0 to 1
+};
+
+// What a model says about the search itself: edits that are sound in this order, and beliefs.
+struct LlmAdvice {
+  std::vector<Edit> edits;
+  std::vector<LlmPrior> priors;
 };
 
 struct LlmReplied {  // input
@@ -155,7 +175,13 @@ struct LlmReplied {  // input
   bool gone = false;                 // there is no use in asking again in this run
   std::vector<std::string> refused;  // parts of the reply that were not taken, and why
   std::optional<LlmIdea> idea;
+  std::optional<LlmAdvice> advice;
 };
+
+Json to_json(const LlmIdea& idea);
+Result<LlmIdea> llm_idea(const JsonReader& json);
+Json to_json(const LlmAdvice& advice);
+Result<LlmAdvice> llm_advice(const JsonReader& json);
 
 // The run's answer for one precision class: passed promotion.
 struct Promoted {

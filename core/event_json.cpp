@@ -44,6 +44,9 @@ Json body(const RunStarted& e) {
       .set("op", e.op.hex())
       .set("target", e.target.hex())
       .set("warm", Json::array_of(e.warm, [](const Digest& d) { return Json(d.hex()); }));
+  if (e.prompts) {
+    json.set("prompts", e.prompts->hex());
+  }
   set_if(json, "environment", !e.environment.is_null(), e.environment);
   set_if(json, "tasks", !e.tasks.empty(), Json::array_of(e.tasks, [](const std::string& task) {
            return Json(task);
@@ -63,6 +66,7 @@ Result<Event> read_run_started(const JsonReader& json) {
                  "op",
                  "target",
                  "warm",
+                 "prompts",
                  "environment",
                  "tasks"});
   fields.need("decision_version", e.decision_version)
@@ -72,6 +76,7 @@ Result<Event> read_run_started(const JsonReader& json) {
       .need("op", e.op)
       .need("target", e.target)
       .need("warm", e.warm)
+      .maybe("prompts", e.prompts)
       .maybe("environment", e.environment)
       .maybe("tasks", e.tasks);
   return fields.done(Event(std::move(e)));
@@ -167,39 +172,6 @@ Result<Event> read_resumed(const JsonReader& json) {
   return fields.done(Event(std::move(e)));
 }
 
-Json idea_json(const LlmIdea& idea) {
-  return Json::object()
-      .set("title", idea.title)
-      .set("text", idea.text)
-      .set("spec", to_json(idea.spec))
-      .set("variants", Json::array_of(idea.variants, [](const Genome& genome) {
-             return Json::array_of(genome.levels, [](std::uint16_t level) { return int{level}; });
-           }));
-}
-
-Result<LlmIdea> read_idea(const JsonReader& json) {
-  LlmIdea idea;
-  std::vector<std::vector<int>> variants;
-  Json spec;
-  Fields fields(json, {"title", "text", "spec", "variants"});
-  fields.need("title", idea.title).need("text", idea.text).need("spec", spec);
-  fields.need("variants", variants);
-  COPPICE_TRY(idea, fields.done(std::move(idea)));
-  COPPICE_TRY(const JsonReader at, json.at("spec"));
-  COPPICE_TRY(idea.spec, candidate_spec(at));
-  for (const std::vector<int>& levels : variants) {
-    Genome genome;
-    for (const int level : levels) {
-      if (level < 0 || level > 65535) {
-        return json.complain("a level is out of range");
-      }
-      genome.levels.push_back(static_cast<std::uint16_t>(level));
-    }
-    idea.variants.push_back(std::move(genome));
-  }
-  return idea;
-}
-
 Json body(const LlmReplied& e) {
   Json out = Json::object();
   out.set("request", e.request.value).set("prompt", e.prompt.hex()).set("reply", e.reply.hex());
@@ -208,14 +180,16 @@ Json body(const LlmReplied& e) {
   out.set("tokens_cached", e.tokens_cached).set("gone", e.gone);
   out.set("refused", Json::array_of(e.refused, [](const std::string& text) { return Json(text); }));
   if (e.idea) {
-    out.set("idea", idea_json(*e.idea));
+    out.set("idea", to_json(*e.idea));
+  }
+  if (e.advice) {
+    out.set("advice", to_json(*e.advice));
   }
   return out;
 }
 
 Result<Event> read_llm_replied(const JsonReader& json) {
   LlmReplied e;
-  Json idea;
   Fields fields(json,
                 {"v",
                  "kind",
@@ -231,7 +205,8 @@ Result<Event> read_llm_replied(const JsonReader& json) {
                  "tokens_cached",
                  "gone",
                  "refused",
-                 "idea"});
+                 "idea",
+                 "advice"});
   fields.need("request", e.request).need("prompt", e.prompt).need("reply", e.reply);
   fields.need("failed", e.failed).need("message", e.message).need("model", e.model);
   fields.need("tokens_in", e.tokens_in).need("tokens_out", e.tokens_out);
@@ -240,7 +215,10 @@ Result<Event> read_llm_replied(const JsonReader& json) {
   COPPICE_TRY(const JsonReader spent, json.at("cost"));
   COPPICE_TRY(e.cost, cost(spent));
   if (const auto at = json.find("idea")) {
-    COPPICE_TRY(e.idea, read_idea(*at));
+    COPPICE_TRY(e.idea, llm_idea(*at));
+  }
+  if (const auto at = json.find("advice")) {
+    COPPICE_TRY(e.advice, llm_advice(*at));
   }
   return Event(std::move(e));
 }
@@ -279,6 +257,7 @@ Json body(const Proposed& e) {
   if (e.prediction) {
     json.set("prediction", prediction_json(*e.prediction));
   }
+  set_if(json, "opinion", e.opinion.has_value(), e.opinion.value_or(0.0));
   return json;
 }
 
@@ -296,7 +275,8 @@ Result<Event> read_proposed(const JsonReader& json) {
                  "mutator",
                  "fidelity",
                  "why",
-                 "prediction"});
+                 "prediction",
+                 "opinion"});
   fields.need("attempt", e.attempt)
       .need("candidate", e.candidate)
       .need("lane", e.lane)
@@ -304,7 +284,8 @@ Result<Event> read_proposed(const JsonReader& json) {
       .need("parents", e.parents)
       .need("mutator", e.mutator)
       .need_enum("fidelity", e.fidelity, fidelity)
-      .need("why", e.why);
+      .need("why", e.why)
+      .maybe("opinion", e.opinion);
   COPPICE_TRY(e, fields.done(std::move(e)));
   COPPICE_TRY(const JsonReader spec, json.at("spec"));
   COPPICE_TRY(e.spec, candidate_spec(spec));

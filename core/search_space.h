@@ -3,6 +3,7 @@
 
 #include "core/axis.h"
 #include "core/expr.h"
+#include "core/json.h"
 #include "core/value.h"
 
 #include <compare>
@@ -24,6 +25,11 @@ struct TemplateSpace {
 };
 
 using SearchSpace = std::vector<TemplateSpace>;
+
+// Name, axes, restrictions, constants and precision; derived features are left out, and listed
+// spaces have no such form. Errors: what AxisSpace::create() refuses.
+Json to_json(const TemplateSpace& space);
+Result<TemplateSpace> template_space(const JsonReader& json);
 
 // A genome of template `space[template_index]`.
 struct Point {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 
 namespace coppice::llm {
 namespace {
@@ -25,11 +26,33 @@ bool marks(std::string_view line, char mark, std::string_view word) {
   return run >= 5 && trimmed(line.substr(run)) == word;
 }
 
-// All places where `part` is found, overlapping ones too; at most two.
+// Where `part` is found in `text`, overlapping places too; at most two. In time that is linear in
+// both whatever they repeat (Knuth, Morris, Pratt): a reply must not be able to keep us busy.
+template <class Text, class Same>
+std::vector<std::size_t> two_places(const Text& text, const Text& part, Same same) {
+  std::vector<std::size_t> out;
+  std::vector<std::size_t> border(part.size() + 1, 0);  // of the part's first i, the longest
+  for (std::size_t i = 1, k = 0; i < part.size(); border[++i] = k) {
+    while (k > 0 && !same(part[i], part[k])) {
+      k = border[k];
+    }
+    k += same(part[i], part[k]) ? 1 : 0;
+  }
+  for (std::size_t i = 0, k = 0; i < text.size() && out.size() < 2; ++i) {
+    while (k > 0 && (k == part.size() || !same(text[i], part[k]))) {
+      k = border[k];
+    }
+    k += same(text[i], part[k]) ? 1 : 0;
+    if (k == part.size()) {
+      out.push_back(i + 1 - k);
+    }
+  }
+  return out;
+}
+
 std::vector<Span> exact_places(std::string_view text, std::string_view part) {
   std::vector<Span> out;
-  for (std::size_t at = text.find(part); at != std::string_view::npos && out.size() < 2;
-       at = text.find(part, at + 1)) {
+  for (const std::size_t at : two_places(text, part, std::equal_to<char>())) {
     out.push_back({at, at + part.size()});
   }
   return out;
@@ -60,13 +83,8 @@ std::vector<Span> loose_places(std::string_view text, std::string_view part) {
   const auto same = [](const Line& a, const Line& b) {
     return a.text == b.text;
   };
-  for (auto at = have.begin(); at != have.end() && out.size() < 2; ++at) {
-    at = std::search(at, have.end(), want.begin(), want.end(), same);
-    if (at == have.end()) {
-      break;
-    }
-    const auto last = at + static_cast<std::ptrdiff_t>(want.size()) - 1;
-    out.push_back({at->span.begin, last->span.end});
+  for (const std::size_t at : two_places(have, want, same)) {
+    out.push_back({have[at].span.begin, have[at + want.size() - 1].span.end});
   }
   return out;
 }

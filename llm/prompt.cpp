@@ -24,6 +24,7 @@ std::string_view prompt_crossover();
 std::string_view prompt_new_template();
 std::string_view prompt_port();
 std::string_view prompt_simplify();
+std::string_view prompt_advise();
 
 namespace {
 
@@ -112,7 +113,7 @@ Result<void> fit(std::vector<Filled>& filled, std::int64_t over, std::vector<std
 
 const std::vector<std::string>& llm_actions() {
   static const std::vector<std::string> actions = {
-      "rewrite", "repair", "crossover", "new_template", "port", "simplify"};
+      "rewrite", "repair", "crossover", "new_template", "port", "simplify", "advise"};
   return actions;
 }
 
@@ -128,7 +129,8 @@ const PromptSet& PromptSet::shipped() {
         {"crossover.md", prompt_crossover()},
         {"port.md", prompt_port()},
         {"new_template.md", prompt_new_template()},
-        {"simplify.md", prompt_simplify()}};
+        {"simplify.md", prompt_simplify()},
+        {"advise.md", prompt_advise()}};
     for (const auto& [name, text] : embedded) {
       files.emplace(name, text);
     }

@@ -24,6 +24,7 @@ class PromptSet {
 
   // SHA-256 over all names and texts: which prompts a run was made with.
   const Digest& digest() const { return digest_; }
+  const Files& files() const { return files_; }
   const std::string& text(std::string_view file) const;  // of a file that create() has checked
 
   enum class Keep { whole, head, tail };
@@ -41,7 +42,7 @@ class PromptSet {
   Digest digest_;
 };
 
-// "rewrite", "repair", "crossover", "new_template", "port", "simplify".
+// "rewrite", "repair", "crossover", "new_template", "port", "simplify", "advise".
 const std::vector<std::string>& llm_actions();
 
 struct Prompt {

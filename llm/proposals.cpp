@@ -15,7 +15,10 @@ namespace coppice::llm {
 namespace {
 
 constexpr std::size_t kMostParts = 256;  // edits, and priors
-constexpr double kMostGain = 10.0;       // in ln(time)
+constexpr std::size_t kMostAxes = 8;     // of one insert
+constexpr std::size_t kMostLevels = 8;   // of one axis
+constexpr std::size_t kMostRefused = 256;
+constexpr double kMostGain = 10.0;  // in ln(time)
 constexpr std::array<std::string_view, 16> kMeasured = {"best",
                                                         "best_log_cost",
                                                         "log_cost",
@@ -44,6 +47,9 @@ class ProposalReader {
   Proposals read(const JsonReader& root) {
     const auto members = root.members().value();
     for (const auto& [key, value] : members) {
+      if (value.is_null()) {
+        continue;
+      }
       if (key == "edits") {
         each(value, key, [this](const JsonReader& item) { return edit(item); });
       } else if (key == "priors") {
@@ -62,6 +68,9 @@ class ProposalReader {
     return std::ranges::find(kMeasured, key) != kMeasured.end();
   }
   void refuse(std::string part, std::string reason) {
+    if (out_.refused.size() >= kMostRefused) {
+      return;
+    }
     out_.refused.push_back({std::move(part), shortened(reason, 300)});
   }
 
@@ -74,6 +83,7 @@ class ProposalReader {
     const std::vector<JsonReader> items = list.items().value();
     for (std::size_t i = 0; i < items.size(); ++i) {
       const std::string part = fmt::format("{}[{}]", name, i);
+      part_ = part;
       if (i >= kMostParts) {
         refuse(part, fmt::format("only {} are read", kMostParts));
         return;
@@ -88,6 +98,9 @@ class ProposalReader {
   static Reason keys(const JsonReader& item, std::initializer_list<std::string_view> allowed) {
     const auto members = item.members().value();
     for (const auto& [key, value] : members) {
+      if (value.is_null()) {
+        continue;  // where each member must be there, this says that it is not
+      }
       if (std::find(allowed.begin(), allowed.end(), key) == allowed.end()) {
         return fmt::format("\"{}\": {}",
                            shortened(key, 40),
@@ -154,13 +167,16 @@ class ProposalReader {
   }
 
   Reason insert(const JsonReader& item) {
-    Reason why = keys(item, {"op", "parent", "title", "text", "priority", "reason", "ref"});
+    Reason why = keys(item, {"op", "parent", "title", "text", "priority", "reason", "ref", "axes"});
     if (!why.empty()) {
       return why;
     }
     const ProposalNode* parent = node(item, "parent", why);
     if (parent == nullptr) {
       return why;
+    }
+    if (parent->kind == NodeKind::root) {
+      return "parent: the root holds templates; an idea goes under one, or under another idea";
     }
     if (parent->state == NodeState::pruned) {
       return fmt::format("parent {} is pruned", parent->id.value);
@@ -187,11 +203,76 @@ class ProposalReader {
     if (!ref.empty() && !refs_.emplace(ref, next_).second) {
       return fmt::format("ref \"{}\" is taken", ref);
     }
+    if (const auto axes = item.find("axes")) {
+      insert.text += new_axes(*axes);
+    }
     nodes_[next_] = {
-        insert.node, insert.parent, insert.kind, NodeState::open, insert.template_name};
+        insert.node, insert.parent, insert.kind, NodeState::open, insert.template_name, {}};
     ++next_;
     ++inserts_;
     out_.edits.emplace_back(std::move(insert));
+    return {};
+  }
+
+  // What a new axis is asked for with, as words for whoever writes the code. The axes themselves
+  // come with that code.
+  std::string new_axes(const JsonReader& list) {
+    std::string out;
+    const std::vector<JsonReader> items =
+        list.is_array() ? list.items().value() : std::vector<JsonReader>();
+    if (items.empty()) {
+      refuse(part_ + ".axes", "expected an array of axes");
+    }
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      if (i >= kMostAxes) {
+        refuse(fmt::format("{}.axes[{}]", part_, i), fmt::format("only {} are read", kMostAxes));
+        break;
+      }
+      std::string words;
+      if (Reason why = new_axis(items[i], words); !why.empty()) {
+        refuse(fmt::format("{}.axes[{}]", part_, i), std::move(why));
+      } else {
+        out += words;
+      }
+    }
+    return out;
+  }
+
+  Reason new_axis(const JsonReader& item, std::string& words) const {
+    const std::string name = item.is_object() ? this->words(item, "name", 40) : "";
+    const bool plain = !name.empty() && std::ranges::all_of(name, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    });
+    if (!plain || (name[0] >= '0' && name[0] <= '9')) {
+      return "name: expected small letters, digits and _";
+    }
+    if (std::ranges::find(scope_.axes, name, [](const auto& a) { return a.first; }) !=
+        scope_.axes.end()) {
+      return fmt::format("there is an axis \"{}\" already", name);
+    }
+    const auto list = item.find("levels");
+    std::vector<Value> levels;
+    if (list && list->is_array()) {
+      const std::vector<JsonReader> given = list->items().value();
+      if (given.size() > kMostLevels) {
+        return fmt::format("levels: expected 2 to {} of them", kMostLevels);
+      }
+      for (const JsonReader& one : given) {
+        const auto level = one.value();
+        if (!level.ok() || std::ranges::find(levels, *level) != levels.end() ||
+            (!levels.empty() && level->index() != levels.front().index())) {
+          return "levels: expected distinct values of one type";
+        }
+        levels.push_back(*level);
+      }
+    }
+    if (levels.size() < 2) {
+      return fmt::format("levels: expected 2 to {} of them", kMostLevels);
+    }
+    words = fmt::format("\nDeclare the axis {} with the levels", name);
+    for (const Value& level : levels) {
+      words += " " + shortened(coppice::to_text(level), 40);
+    }
     return {};
   }
 
@@ -221,6 +302,10 @@ class ProposalReader {
       if (state != "open" && state != "closed") {
         return "state: expected open or closed";
       }
+      if (target->kind != NodeKind::idea) {
+        return fmt::format("node {}: only ideas are opened or closed, measurements do the rest",
+                           target->id.value);
+      }
       update.state = state == "open" ? NodeState::open : NodeState::closed;
     }
     if (!update.priority && !update.state) {
@@ -242,6 +327,9 @@ class ProposalReader {
     }
     if (target->state == NodeState::pruned) {
       return fmt::format("node {} is pruned already", target->id.value);
+    }
+    if (!target->keep.empty()) {
+      return fmt::format("node {}: {}", target->id.value, target->keep);
     }
     out_.edits.emplace_back(Prune{target->id, words(item, "reason", 300)});
     prune_below(target->id.value);
@@ -293,6 +381,7 @@ class ProposalReader {
   const ProposalScope& scope_;
   std::uint64_t next_;
   std::size_t inserts_ = 0;
+  std::string part_;  // that is read
   std::map<std::uint64_t, ProposalNode> nodes_;
   std::map<std::string, std::uint64_t, std::less<>> refs_;
   Proposals out_;
@@ -302,13 +391,18 @@ class ProposalReader {
 
 std::string_view proposals_schema() {
   return R"({"type":"object","additionalProperties":false,"required":["edits","priors"],"properties":{)"
-         R"("edits":{"type":"array","items":{"type":"object","required":["op","reason"],"properties":{)"
-         R"("op":{"type":"string","enum":["insert","update","prune"]},)"
-         R"("parent":{"type":["integer","string"]},"node":{"type":["integer","string"]},)"
-         R"("title":{"type":"string"},"text":{"type":"string"},"priority":{"type":"number"},)"
-         R"("state":{"type":"string","enum":["open","closed"]},"reason":{"type":"string"},)"
-         R"("ref":{"type":"string"}}}},)"
-         R"("priors":{"type":"array","items":{"type":"object",)"
+         R"("edits":{"type":"array","items":{"type":"object","additionalProperties":false,)"
+         R"("required":["op","reason","parent","node","title","text","priority","state","ref","axes"],)"
+         R"("properties":{"op":{"type":"string","enum":["insert","update","prune"]},)"
+         R"("reason":{"type":"string"},"parent":{"type":["integer","string","null"]},)"
+         R"("node":{"type":["integer","string","null"]},"title":{"type":["string","null"]},)"
+         R"("text":{"type":["string","null"]},"priority":{"type":["number","null"]},)"
+         R"("state":{"type":["string","null"],"enum":["open","closed",null]},)"
+         R"("ref":{"type":["string","null"]},"axes":{"type":["array","null"],"items":{)"
+         R"("type":"object","additionalProperties":false,"required":["name","levels"],)"
+         R"("properties":{"name":{"type":"string"},"levels":{"type":"array",)"
+         R"("items":{"type":["number","string","boolean"]}}}}}}}},)"
+         R"("priors":{"type":"array","items":{"type":"object","additionalProperties":false,)"
          R"("required":["axis","level","gain","confidence"],"properties":{"axis":{"type":"string"},)"
          R"("level":{"type":["number","string","boolean"]},"gain":{"type":"number"},)"
          R"("confidence":{"type":"number"}}}}}})";

@@ -18,6 +18,7 @@ struct ProposalNode {
   NodeKind kind = NodeKind::structural;
   NodeState state = NodeState::open;
   std::string template_name;
+  std::string keep{};  // why it may not be given up; empty: it may
 };
 
 struct ProposalScope {
@@ -46,17 +47,20 @@ struct Proposals {
   std::vector<Refused> refused;
 };
 
-// The JSON schema of what is read, for providers that can keep to one.
+// The JSON schema of what is read, for providers that can keep to one. As strict ones want it: no
+// other members, and each one there, null where the form below leaves it out.
 std::string_view proposals_schema();
 
-// {"edits": [{"op": "insert", "parent", "title", "text"?, "priority"?, "reason", "ref"?} |
+// {"edits": [{"op": "insert", "parent", "title", "text"?, "priority"?, "reason", "ref"?,
+//             "axes"?: [{"name", "levels"}]} |
 //            {"op": "update", "node", "priority"?, "state"?, "reason"} |
 //            {"op": "prune", "node", "reason"}],
 //  "priors": [{"axis", "level", "gain", "confidence"}]}
 // A parent is an id, or the ref of an insert above it. Refused one by one: unknown ids and refs,
-// a parent that is pruned or comes later (so no cycles), inserts beyond most_inserts, the root, an
-// edit without reason, numbers that are not finite or beyond reason, unknown keys, and any key that
-// names a measured field. Errors: no JSON object at all.
+// a parent that is pruned, the root, or comes later (so no cycles), inserts beyond most_inserts, an
+// edit without reason, a node that measurements speak for, closing what is no idea, an axis that is
+// there already or has not 2 to 8 levels of one type, numbers that are not finite or beyond reason,
+// unknown keys, and any key that names a measured field. Errors: no JSON object at all.
 Result<Proposals> read_proposals(std::string_view text, const ProposalScope& scope);
 
 }  // namespace coppice::llm

@@ -32,10 +32,16 @@ CandidateId Book::enter(const Point& point, NodeId node) {
 
 CandidateId Book::enter_stored(std::uint32_t seed, NodeId node) {
   CandidateRecord record;
+  record.from_text = true;
   record.stored = seed;
   record.node = node;
   candidates_.push_back(std::move(record));
   return {candidates_.size()};
+}
+
+void Book::identify(CandidateId candidate, const Point& point) {
+  candidates_[candidate.value - 1].point = point;
+  ids_.emplace(point, candidate);
 }
 
 Lesson Book::learn(const Attempt& attempt, const Evidence& evidence) {

@@ -17,8 +17,9 @@
 namespace coppice::search {
 
 struct CandidateRecord {
-  std::optional<Point> point;  // absent: stored text
-  std::uint32_t stored = 0;    // index of EngineSetup::seeds, where there is no point
+  std::optional<Point> point;  // absent: text that is no template's
+  bool from_text = false;      // proposed as text, whether or not it is a template's by now
+  std::uint32_t stored = 0;    // its index in EngineSetup::seeds then
   std::size_t precision = 0;   // class index
   NodeId node;                 // under which it was first proposed
   bool valid = false;          // at search fidelity
@@ -56,6 +57,8 @@ class Book {
   // The candidate of a point, entered at its first proposal. Never the same id for two points.
   CandidateId enter(const Point& point, NodeId node);
   CandidateId enter_stored(std::uint32_t seed, NodeId node);
+  // A candidate that came as text turns out to be this point, which nobody has proposed.
+  void identify(CandidateId candidate, const Point& point);
   bool known(const Point& point) const { return ids_.contains(point); }
   const CandidateRecord& at(CandidateId id) const { return candidates_[id.value - 1]; }
   std::size_t candidates() const { return candidates_.size(); }

@@ -5,6 +5,7 @@
 #include "core/executor.h"
 #include "planner/frontier.h"
 #include "planner/warm_source.h"
+#include "search/advice.h"
 #include "search/book.h"
 #include "search/ledger.h"
 #include "search/memory.h"
@@ -34,6 +35,7 @@ struct Shared {
   Book book;
   Tree tree;
   Ledger ledger;
+  Advice advice;                          // of a language model; empty without one
   std::vector<NodeId> template_nodes;     // by template
   std::vector<planner::WarmSource> warm;  // what a strategy with a world model starts from
   Memory memory;                          // of dead ends that the warm-start data proves
@@ -64,6 +66,10 @@ class Chooser {
   // An edit of a recorded run, already applied; next() is not called in such a run. What
   // frontier(), elites() and the ledger come to must be the same as if this chooser had made it.
   virtual void follow(const Edit& /*edit*/) {}
+  // The domain has a new template, last in the space, whose node is in the tree; the attempt is of
+  // a point of it. False: this strategy goes on without it.
+  virtual bool grow(const Attempt& /*first*/, const Lesson& /*lesson*/) { return false; }
+  virtual bool can_grow() const { return false; }
   virtual std::vector<CandidateId> elites() const { return {}; }
   virtual std::vector<planner::LevelRecord> frontier() { return {}; }
 };

@@ -53,6 +53,35 @@ Result<Domain> Domain::create(SearchSpace space, std::vector<std::string> classe
   return domain;
 }
 
+Result<void> Domain::grow(TemplateSpace added) {
+  if (find_template(added.name)) {
+    return config_error("search space: there is a template \"" + added.name + "\" already");
+  }
+  Domain larger = *this;
+  SearchSpace space = *space_;
+  space.push_back(std::move(added));
+  larger.before_.push_back(space_);
+  larger.space_ = std::make_shared<const SearchSpace>(std::move(space));
+  larger.templates_.emplace_back();
+  larger.walkers_.clear();
+  for (const TemplateSpace& entry : *larger.space_) {
+    larger.walkers_.push_back(std::make_shared<const SpaceWalker>(entry.space));
+  }
+  const auto last = static_cast<std::uint32_t>(larger.templates_.size() - 1);
+  COPPICE_TRY_VOID(larger.tabulate_precision(last));
+  COPPICE_TRY_VOID(larger.list_points(last));
+  if (!larger.templates_.back().hopeless.empty()) {
+    return config_error("search space: " + larger.templates_.back().hopeless);
+  }
+  *this = std::move(larger);
+  return {};
+}
+
+bool Domain::can_grow(const TemplateSpace& added) const {
+  Domain larger = *this;
+  return larger.grow(added).ok();
+}
+
 Result<void> Domain::tabulate_precision(std::uint32_t t) {
   const TemplateSpace& entry = (*space_)[t];
   Precision& precision = templates_[t].precision;

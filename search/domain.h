@@ -20,12 +20,17 @@ namespace coppice::search {
 
 using mutators::Pin;
 
-// Immutable after create(). Small spaces are enumerated once.
+// Immutable but for grow(). Small spaces are enumerated once.
 class Domain {
  public:
   // `classes`: permitted precision classes, headline first; empty means one class without a name.
   // Errors: no template, two of one name, no template with a valid point of a permitted class.
   static Result<Domain> create(SearchSpace space, std::vector<std::string> classes);
+
+  // One more template, behind the others; an error leaves all as it was. Spaces that were handed
+  // out before stay alive.
+  Result<void> grow(TemplateSpace added);
+  bool can_grow(const TemplateSpace& added) const;
 
   const SearchSpace& space() const { return *space_; }
   const AxisSpace& axes(std::uint32_t t) const { return (*space_)[t].space; }
@@ -68,6 +73,7 @@ class Domain {
 
   // Behind a pointer: the world model keeps a reference to it.
   std::shared_ptr<const SearchSpace> space_;
+  std::vector<std::shared_ptr<const SearchSpace>> before_;   // what it was before it grew
   std::vector<std::shared_ptr<const SpaceWalker>> walkers_;  // refer to *space_
   std::vector<std::string> classes_;
   std::vector<Entry> templates_;

@@ -216,6 +216,7 @@ std::optional<Proposed> Engine::State::next_search(std::vector<Event>& out) {
   proposed.parents = std::move(choice->parents);
   proposed.mutator = std::move(choice->mutator);
   proposed.prediction = choice->prediction;
+  proposed.opinion = shared.advice.expects(choice->point);
   proposed.why = std::move(choice->why);
   return proposed;
 }
@@ -308,6 +309,7 @@ std::vector<Event> Engine::State::observe(const Event& input) {
     }
   } else if (const auto* replied = std::get_if<LlmReplied>(&input)) {
     money += replied->cost.money;
+    offer(*replied);
     if (llm && phase == Phase::searching && !user_stop) {
       llm->take(*replied, out);
     }
@@ -333,10 +335,14 @@ void Engine::State::take(const Evidence& evidence, std::vector<Event>& out) {
     return;
   }
   const Lesson lesson = shared.book.learn(attempt, evidence);
+  if (attempt.proposed.opinion && lesson.valid) {
+    shared.advice.learn(*attempt.proposed.opinion, lesson.log_cost);
+  }
   if (lesson.valid && attempt.point) {
     forget_contradicted(shared, *attempt.point, lesson.candidate, out);
   }
   chooser->learn(attempt, lesson, out);
+  grow_wanted(attempt, lesson, out);
   if (llm) {
     llm->learn(attempt, lesson, out);
   }

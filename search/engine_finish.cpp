@@ -63,7 +63,7 @@ Proposed Engine::State::again(const Finalist& finalist, Fidelity fidelity, std::
   Proposed proposed;
   proposed.candidate = finalist.candidate;
   proposed.node = record.node;
-  if (record.point) {
+  if (record.point && !record.from_text) {
     proposed.spec.template_name = shared.domain.space()[record.point->template_index].name;
     proposed.spec.genome = record.point->genome;
   } else {

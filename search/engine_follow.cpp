@@ -48,6 +48,9 @@ Result<void> Engine::State::follow_edit(const Edit& edit) {
   if (insert != nullptr && insert->kind == NodeKind::template_root &&
       !insert->template_name.empty()) {
     shared.template_nodes.push_back(insert->node);
+    if (!shared.domain.find_template(insert->template_name) && !grow(insert->template_name)) {
+      return unfit("template " + insert->template_name + " has no axes");
+    }
   }
   chooser->follow(edit);
   return {};

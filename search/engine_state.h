@@ -49,6 +49,11 @@ struct Engine::State {
   Result<void> follow_proposal(Proposed proposed);
   Result<void> follow_candidate(const Proposed& proposed);
 
+  // ---- templates that language models bring ----
+  void offer(const LlmReplied& reply);
+  bool grow(const std::string& name);
+  void grow_wanted(const Attempt& attempt, const Lesson& lesson, std::vector<Event>& out);
+
   // ---- proposing ----
   std::optional<Proposed> next_search(std::vector<Event>& out);
   std::optional<Proposed> next_stored(std::vector<Event>& out);
@@ -75,6 +80,13 @@ struct Engine::State {
   Shared shared;
   std::unique_ptr<Chooser> chooser;
   std::optional<LlmSlot> llm;
+  // What a reply offers as a template, by name; with its first candidate once that is right.
+  struct Offer {
+    TemplateSpace space;
+    CandidateSpec spec;
+    std::optional<std::pair<Attempt, Lesson>> first;
+  };
+  std::map<std::string, Offer, std::less<>> offers;
   Phase phase = Phase::searching;
   bool planted = false;
   std::uint64_t attempts_named = 0;

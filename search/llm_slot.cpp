@@ -62,20 +62,36 @@ bool LlmSlot::may_ask() const {
          1.0 + share * static_cast<double>(shared_.book.attempts);
 }
 
+void LlmSlot::send_ask(Ask ask, std::vector<Event>& out) {
+  LlmAsked asked;
+  asked.request = {++requests_};
+  asked.node = ask.node;
+  asked.action = ask.action;
+  asked.parents = ask.parents;
+  asked.why = ask.why;
+  asked_.emplace(asked.request, std::move(ask));
+  out.emplace_back(std::move(asked));
+}
+
 void LlmSlot::ask(std::vector<Event>& out) {
-  while (asked_.size() + ready_.size() < static_cast<std::size_t>(options_.slots) && may_ask()) {
+  const auto slots = static_cast<std::size_t>(options_.slots);
+  if (asked_.size() + ready_.size() < slots && advice_due()) {
+    advising_ = true;
+    const CandidateId best = *shared_.book.best(0);
+    send_ask({{1},
+              "advise",
+              {best},
+              fmt::format("{} attempts since the search was last looked at",
+                          shared_.book.attempts - advised_at_)},
+             out);
+    advised_at_ = shared_.book.attempts;
+  }
+  while (asked_.size() + ready_.size() < slots && may_ask()) {
     auto ask = next_ask();
     if (!ask) {
       return;
     }
-    LlmAsked asked;
-    asked.request = {++requests_};
-    asked.node = ask->node;
-    asked.action = ask->action;
-    asked.parents = ask->parents;
-    asked.why = ask->why;
-    asked_.emplace(asked.request, std::move(*ask));
-    out.emplace_back(std::move(asked));
+    send_ask(std::move(*ask), out);
   }
 }
 
@@ -85,6 +101,9 @@ std::optional<LlmSlot::Ask> LlmSlot::next_ask() {
     Ask ask = std::move(repairs_.front());
     repairs_.pop_front();
     return ask;
+  }
+  if (auto planned = next_planned()) {
+    return planned;
   }
   if (options_.actions.empty()) {
     return std::nullopt;
@@ -147,7 +166,7 @@ NodeId LlmSlot::open_idea(const Ask& ask, const LlmReplied& reply, std::vector<E
   const NodeId above = collector(out);
   Insert insert;
   insert.node = shared_.tree.next_id();
-  insert.parent = ask.node ? ask.node : above;
+  insert.parent = ask.node && !ask.planned ? ask.node : above;
   insert.kind = NodeKind::idea;
   insert.title = reply.idea->title;
   insert.text = reply.idea->text;
@@ -162,9 +181,6 @@ NodeId LlmSlot::open_idea(const Ask& ask, const LlmReplied& reply, std::vector<E
   active.state = NodeState::active;
   active.reason = "its code is tried";
   shared_.edit(std::move(active), out);
-  Idea idea;
-  idea.bar = shared_.book.best_log_cost(0).value_or(0.0);
-  ideas_.emplace(node, idea);
   return node;
 }
 
@@ -196,6 +212,10 @@ void LlmSlot::take(const LlmReplied& reply, std::vector<Event>& out) {
   const Ask ask = std::move(found->second);
   asked_.erase(found);
   gone_ = gone_ || reply.gone;
+  if (ask.action == "advise") {
+    take_advice(reply, out);
+    return;
+  }
   const bool repair = ask.action == "repair";
   const bool fresh = reply.idea && known_.insert(spec_text(reply.idea->spec)).second;
   if (!fresh) {
@@ -206,11 +226,17 @@ void LlmSlot::take(const LlmReplied& reply, std::vector<Event>& out) {
                        : "no repair came: " + reply.message,
             out);
       fruitless();
+    } else if (ask.planned) {
+      close(ask.node, "no code came: " + reply.message, out);
     }
     return;
   }
   failures_in_a_row_ = 0;
   const NodeId node = repair ? ask.node : open_idea(ask, reply, out);
+  if (ask.planned) {
+    close(ask.node, fmt::format("its code is tried under node {}", node.value), out);
+  }
+  ideas_.try_emplace(node, Idea{{}, shared_.book.best_log_cost(0).value_or(0.0), 0, {}});
   LlmWork work{reply.idea->spec, node, "llm_" + ask.action, ask.parents, reply.idea->title};
   Idea& idea = ideas_.at(node);
   idea.variants.clear();
@@ -229,9 +255,12 @@ void LlmSlot::lost() {
   for (auto& [request, ask] : asked_) {
     if (ask.action == "repair") {
       repairs_.push_back(std::move(ask));
+    } else if (ask.planned) {
+      planned_.push_back(ask.node);
     }
   }
   asked_.clear();
+  advising_ = false;
 }
 
 std::optional<LlmWork> LlmSlot::next() {
@@ -271,7 +300,9 @@ void LlmSlot::learn(const Attempt& attempt, const Lesson& lesson, std::vector<Ev
   if (lesson.valid && (!idea.best || lesson.log_cost < *idea.best)) {
     idea.best = lesson.log_cost;
   }
-  if (lesson.valid && lesson.log_cost < idea.bar + kNearEnough) {
+  // As a template of the run its levels are the rules' to try.
+  const bool grown = shared_.book.at(lesson.candidate).point.has_value();
+  if (lesson.valid && !grown && lesson.log_cost < idea.bar + kNearEnough) {
     for (LlmWork& variant : idea.variants) {
       variant.parents = {attempt.proposed.candidate};
       ready_.push_back(std::move(variant));

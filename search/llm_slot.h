@@ -41,7 +41,7 @@ class LlmSlot {
   // The session ended: what was asked will not be answered; repairs are asked for again.
   void lost();
   // An answer may still bring work.
-  bool waiting() const { return !asked_.empty() || !ready_.empty(); }
+  bool waiting() const { return asked_.size() > (advising_ ? 1U : 0U) || !ready_.empty(); }
 
  private:
   struct Ask {
@@ -49,6 +49,7 @@ class LlmSlot {
     std::string action;
     std::vector<CandidateId> parents;
     std::string why;
+    bool planned = false;  // the node is an idea of the model's that waits for code
   };
   // One idea: its node, and how its code fared.
   struct Idea {
@@ -59,6 +60,10 @@ class LlmSlot {
   };
 
   bool may_ask() const;
+  bool advice_due() const;
+  void send_ask(Ask ask, std::vector<Event>& out);
+  std::optional<Ask> next_planned();
+  void take_advice(const LlmReplied& reply, std::vector<Event>& out);
   std::optional<Ask> next_ask();
   std::optional<CandidateId> second_parent(CandidateId first) const;
   NodeId collector(std::vector<Event>& out);
@@ -79,8 +84,11 @@ class LlmSlot {
   std::map<NodeId, Idea> ideas_;
   std::map<CandidateId, NodeId> origin_;
   std::optional<NodeId> collector_;
-  std::int64_t attempts_ = 0;   // of ours
-  std::int64_t resume_at_ = 0;  // attempts of the run before which nothing is asked
+  std::int64_t attempts_ = 0;    // of ours
+  std::int64_t resume_at_ = 0;   // attempts of the run before which nothing is asked
+  std::vector<NodeId> planned_;  // ideas that advice has inserted and nobody wrote yet
+  std::int64_t advised_at_ = 0;  // attempts of the run
+  bool advising_ = false;
   int failures_in_a_row_ = 0;
   int fruitless_in_a_row_ = 0;
   bool gone_ = false;

@@ -58,6 +58,17 @@ void Outlook::fill() {
   }
 }
 
+void Outlook::forget() {
+  filled_ = false;
+  spaces_.clear();
+  pool_.clear();
+  extra_.clear();
+  beliefs_.clear();
+  order_.clear();
+  best_.clear();
+  sorted_ = 0;
+}
+
 // A pool that is only a sample trades its tried and its least promising points for new ones.
 void Outlook::renew() {
   if (whole_ || order_.size() < 2 * kRenewedPoints || spaces_.empty()) {
@@ -139,7 +150,8 @@ Prospect Outlook::prospect(const Point& point, const planner::Belief& belief) co
   const std::size_t precision = shared_.domain.class_of(point).value_or(0);
   const auto best = bar(precision);
   Prospect out{point, belief};
-  out.gain = best ? planner::WorldModel::expected_gain(belief, *best) : belief.p_valid;
+  const planner::Belief advised = shared_.advice.blend(point, belief);
+  out.gain = best ? planner::WorldModel::expected_gain(advised, *best) : belief.p_valid;
   out.value = out.gain * weight(precision, belief);
   return out;
 }
@@ -168,10 +180,10 @@ void Outlook::refresh(const std::vector<Point>& extra) {
   for (std::uint32_t i = 0; i < order_.size(); ++i) {
     const std::size_t precision = shared_.domain.class_of(point(i)).value_or(0);
     const auto best = bar(precision);
-    order_[i] = {
-        weight(precision, beliefs_[i]) *
-            (best ? planner::WorldModel::gain_bound(beliefs_[i], *best) : beliefs_[i].p_valid),
-        i};
+    const planner::Belief advised = shared_.advice.blend(point(i), beliefs_[i]);
+    order_[i] = {weight(precision, advised) *
+                     (best ? planner::WorldModel::gain_bound(advised, *best) : advised.p_valid),
+                 i};
   }
   sorted_ = 0;
   best_.clear();

@@ -23,6 +23,8 @@ class Outlook {
  public:
   Outlook(Shared& shared, planner::WorldModel& model);
 
+  // The domain has grown: the pool is filled anew.
+  void forget();
   // Asks the model about the pool and about `extra` (untried points that may not be in it).
   void refresh(const std::vector<Point>& extra);
   // The untried points of the last refresh, best first; nothing past the last one.

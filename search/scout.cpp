@@ -35,16 +35,22 @@ std::size_t breadth_of(std::string_view mutator, const Breadth& breadth) {
   return breadth.steps;
 }
 
+planner::WorldModel fresh_model(const Shared& shared, Executor& executor) {
+  return planner::WorldModel(
+      shared.domain.space(),
+      shared.seed,
+      executor,
+      {},
+      shared.options.world_model ? shared.warm : std::vector<planner::WarmSource>());
+}
+
 }  // namespace
 
 Scout::Scout(Shared& shared, Executor& executor)
     : shared_(shared),
+      executor_(executor),
       table_(mutators::rule_mutators()),
-      model_(shared.domain.space(),
-             shared.seed,
-             executor,
-             {},
-             shared.options.world_model ? shared.warm : std::vector<planner::WarmSource>()),
+      model_(fresh_model(shared, executor)),
       outlook_(shared, model_),
       elites_(kElitesPerNiche, kNiches) {}
 
@@ -77,6 +83,17 @@ void Scout::learn(const Attempt& attempt, const Lesson& lesson) {
   observation.failure = lesson.failure;
   observation.seconds = lesson.seconds;
   model_.observe(observation);
+  if (shared_.options.llm.on) {
+    seen_.push_back(std::move(observation));
+  }
+}
+
+void Scout::grow() {
+  model_ = fresh_model(shared_, executor_);
+  for (const planner::Observation& observation : seen_) {
+    model_.observe(observation);
+  }
+  outlook_.forget();
 }
 
 bool Scout::ready() const {

@@ -39,6 +39,7 @@ class Scout {
   Scout& operator=(const Scout&) = delete;
 
   void learn(const Attempt& attempt, const Lesson& lesson);
+  void grow();         // the domain has: the model starts anew with all that was seen
   bool ready() const;  // the model is on and knows enough
   const EliteArchive& elites() const { return elites_; }
   planner::WorldModel& model() { return model_; }
@@ -74,10 +75,12 @@ class Scout {
   mutators::Scene scene(NodeId node);
 
   Shared& shared_;
+  Executor& executor_;
   mutators::MutatorTable table_;
   planner::WorldModel model_;
   Outlook outlook_;
   EliteArchive elites_;
+  std::vector<planner::Observation> seen_;  // where the domain may grow
   std::map<NodeId, Subspace> subspaces_;
   std::map<NodeId, mutators::Failed> failed_;
   std::map<Point, std::vector<Genome>> neighbours_;

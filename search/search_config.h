@@ -40,6 +40,9 @@ struct LlmOptions {
       0.25;         // of the attempts that its candidates may take; less when they bring nothing
   int repairs = 2;  // of one idea
   std::vector<std::string> actions = {"rewrite", "new_template", "crossover"};  // asked in turn
+  // Attempts between two questions about the search itself, half as many while nothing gets
+  // better; 0: none.
+  int advise = 32;
 };
 
 struct SearchOptions {

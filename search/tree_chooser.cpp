@@ -21,7 +21,10 @@ constexpr Breadth kBreadth{16, 64, 32, 64, 24};
 }  // namespace
 
 TreeChooser::TreeChooser(Shared& shared, Executor& executor)
-    : shared_(shared), scout_(shared, executor), frontier_(shared.domain.space()) {
+    : shared_(shared),
+      scout_(shared, executor),
+      frontier_(shared.domain.space()),
+      planted_(static_cast<std::uint32_t>(shared.domain.space().size())) {
   frontier_.mark_infeasible();
 }
 
@@ -87,7 +90,7 @@ void TreeChooser::tell_pending() {
 // to nobody, the defaults and a random point, shows whether they are right.
 std::optional<Choice> TreeChooser::next_warm(std::vector<Event>& out) {
   const bool own_turn = shared_.book.candidates() % kWarmPeriod == kWarmPeriod - 1;
-  const bool owed = next_default_ < shared_.domain.space().size() || designed_ < kWarmDesign;
+  const bool owed = next_default_ < planted_ || designed_ < kWarmDesign;
   if (!scout_.ready() || !scout_.model().warm() || !owed || own_turn) {
     return std::nullopt;
   }
@@ -95,7 +98,7 @@ std::optional<Choice> TreeChooser::next_warm(std::vector<Event>& out) {
 }
 
 std::optional<Choice> TreeChooser::next_default(std::vector<Event>& out) {
-  while (next_default_ < shared_.domain.space().size()) {
+  while (next_default_ < planted_) {
     const std::uint32_t t = next_default_++;
     if (!shared_.domain.hopeless(t).empty()) {
       continue;
@@ -115,7 +118,7 @@ std::optional<Choice> TreeChooser::next_default(std::vector<Event>& out) {
 
 // A few random points in every template in turn.
 std::optional<Choice> TreeChooser::next_design(std::vector<Event>& out) {
-  const auto templates = static_cast<std::uint32_t>(shared_.domain.space().size());
+  const std::uint32_t templates = planted_;
   int wanted =
       std::min(kDesign + kDesignPerTemplate * static_cast<int>(templates - 1), kMostDesign);
   if (shared_.options.budget.attempts > 0) {
@@ -212,6 +215,40 @@ Choice TreeChooser::make_choice(NodeId node,
   return choice;
 }
 
+namespace {
+
+planner::Observation observation_of(const Point& point, const Lesson& lesson) {
+  planner::Observation observation;
+  observation.point = point;
+  observation.valid = lesson.valid;
+  observation.log_cost = lesson.log_cost;
+  observation.gate = lesson.gate;
+  observation.failure = lesson.failure;
+  observation.seconds = lesson.seconds;
+  return observation;
+}
+
+}  // namespace
+
+void TreeChooser::observe(const planner::Observation& observation) {
+  frontier_.observe(observation);
+  if (shared_.options.llm.on) {
+    seen_.push_back(observation);
+  }
+}
+
+bool TreeChooser::grow(const Attempt& first, const Lesson& lesson) {
+  scout_.grow();
+  scout_.learn(first, lesson);
+  frontier_ = planner::Frontier(shared_.domain.space());
+  frontier_.mark_infeasible();
+  for (const planner::Observation& observation : seen_) {
+    frontier_.observe(observation);
+  }
+  observe(observation_of(*first.point, lesson));
+  return true;
+}
+
 void TreeChooser::learn(const Attempt& attempt, const Lesson& lesson, std::vector<Event>&) {
   scout_.learn(attempt, lesson);
   const NodeId node = attempt.proposed.node;
@@ -229,14 +266,7 @@ void TreeChooser::learn(const Attempt& attempt, const Lesson& lesson, std::vecto
   if (lesson.valid && attempt.proposed.prediction) {
     calibration_.take(lesson.log_cost, *attempt.proposed.prediction);
   }
-  planner::Observation observation;
-  observation.point = *attempt.point;
-  observation.valid = lesson.valid;
-  observation.log_cost = lesson.log_cost;
-  observation.gate = lesson.gate;
-  observation.failure = lesson.failure;
-  observation.seconds = lesson.seconds;
-  frontier_.observe(observation);
+  observe(observation_of(*attempt.point, lesson));
   Mind& thoughts = mind(node);
   if (improved_node) {
     thoughts.leaves = 0;

@@ -20,6 +20,8 @@ class TreeChooser final : public Chooser {
   std::optional<Choice> next(std::vector<Event>& out) override;
   void learn(const Attempt& attempt, const Lesson& lesson, std::vector<Event>& out) override;
   void follow(const Edit& edit) override;
+  bool grow(const Attempt& first, const Lesson& lesson) override;
+  bool can_grow() const override { return true; }
   std::vector<CandidateId> elites() const override;
   std::vector<planner::LevelRecord> frontier() override;
 
@@ -80,9 +82,13 @@ class TreeChooser final : public Chooser {
   std::uint32_t template_of(NodeId node) const;
   Mind& mind(NodeId node) { return minds_[node]; }
 
+  void observe(const planner::Observation& observation);
+
   Shared& shared_;
   Scout scout_;
   planner::Frontier frontier_;
+  std::vector<planner::Observation> seen_;  // where the domain may grow
+  const std::uint32_t planted_;             // templates that the run began with
   std::optional<NodeId> current_;
   std::uint32_t next_default_ = 0;
   int designed_ = 0;

@@ -171,7 +171,8 @@ void TreeChooser::look_at_levels() {
 // Of all edits only leave() opens a node and gives it a priority at once.
 void TreeChooser::follow(const Edit& edit) {
   const auto* update = std::get_if<Update>(&edit);
-  if (update == nullptr || update->state != NodeState::open || !update->priority) {
+  if (update == nullptr || update->state != NodeState::open || !update->priority ||
+      shared_.tree.at(update->node).kind == NodeKind::idea) {
     return;
   }
   if (suggests_focus(update->node)) {
@@ -225,6 +226,7 @@ void TreeChooser::suggest_focus(NodeId id, std::vector<Event>& out) {
 bool TreeChooser::reopen(std::vector<Event>& out) {
   for (const Node& node : shared_.tree.nodes()) {
     const bool given_up = node.state == NodeState::pruned && node.kind != NodeKind::axis_focus &&
+                          node.kind != NodeKind::idea &&
                           shared_.tree.at(node.parent).state != NodeState::pruned &&
                           shared_.domain.hopeless(template_of(node.id)).empty();
     if (!given_up) {

@@ -61,8 +61,9 @@ Result<std::string> prompt_text(const RunReader& run, const Told& told, std::str
   COPPICE_TRY(const auto sections, told.facts.sections(run.material(), told.asked));
   const LlmSetup usual;  // for runs without a model
   const std::int64_t budget = (run.material().llm ? *run.material().llm : usual).prompt_tokens;
+  COPPICE_TRY(const llm::PromptSet texts, prompts_of(run.log(), run.material()));
   COPPICE_TRY(const llm::Prompt prompt,
-              llm::build_prompt(llm::PromptSet::shipped(), told.asked.action, sections, budget));
+              llm::build_prompt(texts, told.asked.action, sections, budget));
   for (const LlmMessage& message : prompt.messages) {
     out += "==== " + message.role + "\n" + message.text + "\n";
   }
@@ -90,7 +91,8 @@ Result<int> prompt_body(const Arguments& arguments, Console& console) {
   if (arguments.has("--json")) {
     Json out = Json::object();
     out.set("schema", 1).set("run", run.name()).set("node", id).set("action", told.asked.action);
-    out.set("sent", !told.sent.empty()).set("prompts", llm::PromptSet::shipped().digest().hex());
+    COPPICE_TRY(const llm::PromptSet texts, prompts_of(run.log(), run.material()));
+    out.set("sent", !told.sent.empty()).set("prompts", texts.digest().hex());
     out.set("prompt", prompt);
     console.answer(out.dump());
     return 0;

@@ -7,6 +7,7 @@
 #include "cli/interrupts.h"
 #include "cli/make_evaluator.h"
 #include "cli/measure_claims.h"
+#include "cli/prompt_check.h"
 #include "cli/shared_commands.h"
 #include "cli/shared_reader.h"
 #include "cli/tbb_executor.h"
@@ -18,10 +19,11 @@ namespace {
 Result<int> replay_decisions(const RunReader& run, const Arguments& arguments, Console& console) {
   COPPICE_TRY(const auto threads, arguments.integer("--threads", 1, 1024));
   TbbExecutor executor(static_cast<int>(threads.value_or(0)));
-  if (run.material().decision_version != search::kDecisionVersion) {
+  if (!decided_alike(run.material())) {
     return Error{ErrorCode::environment,
                  "run " + run.name() + " was decided by version " +
                      std::to_string(run.material().decision_version) +
+                     (run.material().llm && !run.material().prompts ? " with older models" : "") +
                      "; this program decides as version " +
                      std::to_string(search::kDecisionVersion) +
                      ": take the release that made the run to replay it"};
@@ -29,21 +31,28 @@ Result<int> replay_decisions(const RunReader& run, const Arguments& arguments, C
   COPPICE_TRY(search::Engine engine,
               search::Engine::create(engine_setup(run.material()), executor));
   COPPICE_TRY(const Replayed replayed, replay_log(run.log(), engine));
+  COPPICE_TRY(const PromptCheck prompts, check_prompts(run));
+  const bool same = replayed.same() && prompts.same == prompts.sent;
   if (arguments.has("--json")) {
     Json out = to_json(replayed);
     out.set("run", run.name()).set("decision_version", search::kDecisionVersion);
+    out.set("prompts", prompts.sent).set("prompts_matched", prompts.same);
     console.answer(out.dump());
-    return replayed.same() ? 0 : 1;
+    return same ? 0 : 1;
   }
   console.answer(run.name() + ": " + std::to_string(replayed.matched) + " of " +
                  std::to_string(replayed.decisions) + " decisions match");
+  if (prompts.sent > 0) {
+    console.answer(std::to_string(prompts.same) + " of " + std::to_string(prompts.sent) +
+                   " prompts are made again to the letter");
+  }
   if (const auto& mismatch = replayed.first_mismatch) {
     console.answer(
         "first mismatch at event " + std::to_string(mismatch->seq.value) +
         "\n  recorded: " + (mismatch->recorded.empty() ? "nothing" : mismatch->recorded) +
         "\n  decided:  " + (mismatch->decided.empty() ? "nothing" : mismatch->decided));
   }
-  return replayed.same() ? 0 : 1;
+  return same ? 0 : 1;
 }
 
 Json claim_json(const ClaimResult& result) {

@@ -50,6 +50,9 @@ TEST_CASE("each mistake in a configuration is named with its place and what was 
   CHECK(problem(with("\"compare\": [\"random\", \"random\"]")).find("x.json: /compare/1") == 0);
   CHECK(problem(with("\"llm\": 3")).find("x.json: /llm: expected \"off\"") == 0);
   CHECK(problem(with("\"llm\": {\"schema\": 1}")).find("x.json: /llm") == 0);
+  const std::string port = problem(with(
+      R"("llm": {"schema": 1, "budget": {"requests": 1}, "actions": ["port"], "models": []})"));
+  CHECK(port.find("\"port\" needs \"port_from\"") != std::string::npos);
   CHECK(problem(R"({"schema": 1, "op": "o", "suite": "s"})").find("budget") != std::string::npos);
   CHECK(
       problem(R"({"schema": 1, "op": "o", "suite": "s", "budget": {}})").find("x.json: /budget") ==

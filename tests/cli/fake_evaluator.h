@@ -20,6 +20,8 @@ struct FakeOptions {
   bool baseline = true;                  // there is a library to compare with
   bool opponents = false;                // and others that are not chosen
   bool all_wrong = false;                // no candidate computes what the reference does
+  int devices = 1;
+  bool costs_vary = false;  // what an evaluation is said to have cost, by candidate
 };
 
 // Deterministic in the candidate: the same one always gets the same cost and verdict.
@@ -27,7 +29,7 @@ class FakeEvaluator final : public evaluators::Evaluator {
  public:
   explicit FakeEvaluator(FakeOptions options = {}) : options_(std::move(options)) {}
 
-  int devices() const override { return 1; }
+  int devices() const override { return options_.devices; }
 
   Result<std::vector<BaselineFrozen>> freeze_baselines(std::stop_token) override {
     ++frozen;
@@ -115,13 +117,14 @@ class FakeEvaluator final : public evaluators::Evaluator {
  private:
   static std::uint64_t hash_of(const Candidate& candidate) { return hash_text(candidate.label); }
 
-  static Evidence evidence_of(const evaluators::EvaluationTask& task) {
+  Evidence evidence_of(const evaluators::EvaluationTask& task) const {
     Evidence evidence;
     evidence.attempt = task.attempt;
     evidence.candidate = task.candidate.id;
     evidence.fidelity = task.fidelity;
     evidence.precision = task.candidate.precision;
-    evidence.cost.device = Nanoseconds{1'000'000};
+    const std::uint64_t more = options_.costs_vary ? hash_of(task.candidate) % 900 : 0;
+    evidence.cost.device = Nanoseconds(static_cast<std::int64_t>(1'000'000 * (1 + more)));
     return evidence;
   }
 

@@ -1,5 +1,6 @@
 // Runs that ask a scripted language model through the command provider: record, replay, budgets.
 #include "archive/run_fold.h"
+#include "cli/prompt_check.h"
 #include "cli/replay.h"
 #include "cli/run_reader.h"
 #include "tests/cli/fake_run.h"
@@ -94,6 +95,15 @@ std::int64_t by_model(const cli::RunReader& run) {
   return count;
 }
 
+std::int64_t in_model_templates(const cli::RunReader& run) {
+  std::int64_t count = 0;
+  for (const archive::Attempt& attempt : run.fold().attempts()) {
+    const bool tuned = attempt.proposal.spec.template_name.starts_with("llm_");
+    count += attempt.proposal.fidelity == Fidelity::search && tuned ? 1 : 0;
+  }
+  return count;
+}
+
 std::string title_of(const cli::RunReader& run, const std::string& title) {
   for (const auto& [id, node] : run.fold().nodes()) {
     if (node.insert.title == title) {
@@ -118,7 +128,8 @@ TEST_CASE("a competent model's idea survives two failures, wins, and the run rep
   std::filesystem::remove(fake.folder / "answer.sh");  // and nobody to ask
   const cli::RunReader seen = fake.reader(run);
   REQUIRE(seen.best() != nullptr);
-  CHECK(seen.best()->proposal.spec.template_name.empty());
+  // Its kernel became a template, whose levels the rules tuned.
+  CHECK(in_model_templates(seen) >= 3);
   CHECK(seen.best()->proposal.fidelity == Fidelity::promote);
   CHECK(contains(title_of(seen, "two at once"), "faster by"));
   CHECK(by_model(seen) == 3);
@@ -130,6 +141,11 @@ TEST_CASE("a competent model's idea survives two failures, wins, and the run rep
   const auto replayed = cli::replay_log(seen.log(), *engine);
   REQUIRE(replayed.ok());
   CHECK(replayed->same());
+  // A run from before the log kept the prompts' texts was decided by other rules.
+  CHECK(cli::decided_alike(seen.material()));
+  cli::RunMaterial older = seen.material();
+  older.prompts.reset();
+  CHECK_FALSE(cli::decided_alike(older));
 }
 
 TEST_CASE("what was asked and answered is in the log, keys are nowhere, prompts can be shown") {
@@ -232,7 +248,7 @@ TEST_CASE("a provider that is not there costs nothing but its place in the log")
   CHECK(seen.fold().llm().failed > 0);
 }
 
-TEST_CASE("levels that a reply declares are tried beside its first version") {
+TEST_CASE("axes that a reply declares enter the run's space and are tuned by the rules") {
   ModelWorld fake(
       {"IDEA: a new axis\n```cpp\n// FASTER\n" + std::string(kTinyKernel) +
            "// STEP\n```\n```json\n{\"axes\": [{\"name\": \"tile\", \"type\": \"ordinal\","
@@ -241,10 +257,20 @@ TEST_CASE("levels that a reply declares are tried beside its first version") {
        "nothing"},
       40);
   const cli::RunReader seen = fake.reader(fake.run());
-  CHECK(by_model(seen) == 3);
+  CHECK(by_model(seen) == 1);
+  CHECK(in_model_templates(seen) >= 5);
   REQUIRE(seen.best() != nullptr);
-  CHECK(seen.best()->proposal.spec.template_name.empty());
   CHECK(seen.candidate(*seen.best()).ok());
+  CHECK(contains(seen.label(*seen.best()), "step="));
+  auto engine = search::Engine::create(cli::engine_setup(seen.material()), fake.executor);
+  REQUIRE(engine.ok());
+  const auto replayed = cli::replay_log(seen.log(), *engine);
+  REQUIRE(replayed.ok());
+  CHECK(replayed->same());
+  const auto prompts = cli::check_prompts(seen);
+  REQUIRE(prompts.ok());
+  CHECK(prompts->sent > 0);
+  CHECK(prompts->same == prompts->sent);
 }
 
 TEST_CASE("an interrupted run with a model goes on, and what was spent stays spent") {
@@ -273,4 +299,31 @@ TEST_CASE("an interrupted run with a model goes on, and what was spent stays spe
   const auto replayed = cli::replay_log(seen.log(), *engine);
   REQUIRE(replayed.ok());
   CHECK(replayed->same());
+}
+
+TEST_CASE("a port shows the kernel of another target, from the log alone afterwards") {
+  const TemporaryFolder other;
+  std::filesystem::create_directory(other / "warp_rows");
+  write(other / "warp_rows/kernel.hip",
+        "__global__ void twice(const float* x) { __shfl(1, 2); }\n");
+  write(other / "warp_rows/plan.json", "{\"steps\": []}\n");
+  write(other / "warp_rows/evidence.json", "{\"measured\": \"not for a prompt\"}\n");
+  ModelWorld fake(
+      {whole("ported", "FASTER")},
+      24,
+      R"(, "advise": 0, "actions": ["port"], "port_from": [")" + (other / "warp_rows") + R"("])");
+  const std::string run = fake.run();
+  std::filesystem::remove_all(other / "warp_rows");
+  const std::string asked = read(fake.folder / "request.0");
+  CHECK(contains(asked, "Your task: port"));
+  CHECK(contains(asked, "The kernel of another target"));
+  CHECK(contains(asked, "__shfl(1, 2)"));
+  CHECK(contains(asked, "plan.json"));
+  CHECK_FALSE(contains(asked, "not for a prompt"));
+  const cli::RunReader seen = fake.reader(run);
+  CHECK(contains(title_of(seen, "ported"), "faster by"));
+  const auto prompts = cli::check_prompts(seen);
+  REQUIRE(prompts.ok());
+  CHECK(prompts->sent > 0);
+  CHECK(prompts->same == prompts->sent);
 }

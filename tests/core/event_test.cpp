@@ -1,6 +1,7 @@
 // Events, edits and evidence: each kind round-trips, and equal values give equal bytes.
 #include "core/event.h"
 
+#include "core/search_space.h"
 #include "tests/support/catch.h"
 
 #include <algorithm>
@@ -56,11 +57,38 @@ LlmReplied good_reply() {
   replied.tokens_out = 2;
   replied.tokens_cached = 1;
   replied.refused = {"recipe: \"flags\" can't be set by a reply"};
-  LlmIdea idea{"stage rows", "in words", {}, {{{0, 1}}, {{2, 0}}}};
+  LlmIdea idea{"stage rows", "in words", {}, {{{0, 1}}, {{2, 0}}}, {}};
   idea.spec.source = sha256("source");
   idea.spec.plan = sha256("plan");
   idea.spec.genome.levels = {0, 0};
   replied.idea = idea;
+  return replied;
+}
+
+// Axes that become a template, and advice about the search.
+LlmReplied rich_reply() {
+  LlmReplied replied = good_reply();
+  TemplateSpace space;
+  space.name = "llm_9";
+  Axis rows;
+  rows.name = "rows";
+  rows.type = AxisType::integer;
+  rows.kind = AxisKind::tile;
+  rows.levels = {std::int64_t{4}, std::int64_t{1}, std::int64_t{2}};
+  rows.default_level = 1;
+  Axis way;
+  way.name = "way";
+  way.type = AxisType::categorical;
+  way.levels = {std::string("ring"), std::string("copy")};
+  way.structural = true;
+  way.when = *Expr::parse("rows > 1");
+  space.space = *AxisSpace::create(
+      {rows, way}, {*Expr::parse("rows * width <= 8")}, {{"width", std::int64_t{2}}});
+  space.precision = *Expr::parse("'bf16' if way == 'ring' else 'f32'");
+  replied.idea->space = to_json(space);
+  Insert insert{{5}, {2}, NodeKind::idea, "t", {}, "title", "text", 0.5, "why"};
+  replied.advice =
+      LlmAdvice{{insert, Prune{{3}, "slow"}}, {{"way", std::string("copy"), 0.1, 0.5}}};
   return replied;
 }
 
@@ -70,6 +98,7 @@ std::vector<Event> one_of_each() {
   started.seed = std::numeric_limits<std::uint64_t>::max();
   started.config = sha256("config");
   started.warm = {sha256("a"), sha256("b")};
+  started.prompts = sha256("prompts");
   started.environment = Json::object().set("host", "h");
   Proposed proposed;
   proposed.attempt = {1};
@@ -81,6 +110,7 @@ std::vector<Event> one_of_each() {
   proposed.parents = {{1}, {2}};
   proposed.mutator = "axis_step";
   proposed.prediction = Prediction{-0.5, 0.1, 0.9, 0.01, 2.5};
+  proposed.opinion = -0.25;
   proposed.why = "line\nwith \"quotes\" and \xc3\xa4";
   Proposed stored;
   stored.spec.source = sha256("source");
@@ -109,6 +139,7 @@ std::vector<Event> one_of_each() {
           Resumed{{{4}, {5}}, "host"},
           failed_reply(),
           good_reply(),
+          rich_reply(),
           proposed,
           stored,
           EditApplied{insert},
@@ -138,6 +169,20 @@ TEST_CASE("every kind of event reads back to the same bytes") {
     seen[event.index()] = true;
   }
   CHECK(seen == std::vector<bool>(std::variant_size_v<Event>, true));
+}
+
+TEST_CASE("axes of a model's kernel read back as they were written") {
+  const LlmReplied reply = rich_reply();
+  const auto space = template_space(reply.idea->space.reader("space"));
+  REQUIRE(space.ok());
+  CHECK(space->name == "llm_9");
+  CHECK(space->space.axis(0).default_level == 1);
+  CHECK(space->space.axis(1).structural);
+  CHECK(space->space.raw_size() == 6);
+  CHECK(space->space.valid(Genome{{0, 0}}));
+  CHECK_FALSE(space->space.valid(Genome{{1, 1}}));  // inactive, and not at its default
+  CHECK(to_json(*space) == reply.idea->space);
+  CHECK_FALSE(template_space(Json::object().set("name", "x").reader("space")).ok());
 }
 
 TEST_CASE("the bytes of an event are fixed: archives depend on them") {

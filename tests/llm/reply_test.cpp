@@ -6,6 +6,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/text.h"
 
+#include <chrono>
+
 namespace coppice::llm {
 namespace {
 
@@ -128,6 +130,23 @@ TEST_CASE("edits match exactly once or nothing is applied") {
   CHECK(contains(reason({{"aa", "y"}}), "not found"));
   // "aa" in "aaa" is found twice, though the places overlap.
   CHECK_FALSE(apply_edits("aaa", {{"aa", "b"}}, reasons).ok());
+}
+
+TEST_CASE("edits that repeat themselves are placed in time that is linear in the source") {
+  // Searched naively each of these takes 10^10 comparisons.
+  std::string source(1 << 20, 'a');
+  source += "\n" + std::string(1 << 17, '\n');
+  std::vector<TextEdit> edits(8, {std::string(60000, 'a') + "b", "c"});
+  edits.push_back({"a\n" + std::string(60000, '\n') + "b", "c"});
+  std::vector<std::string> reasons;
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK_FALSE(apply_edits(source, edits, reasons).ok());
+  CHECK(reasons.size() == 9);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
+  // A place that overlaps a partial match of itself is found.
+  const auto once = apply_edits("xaabaabaac", {{"aabaac", "!"}}, reasons);
+  REQUIRE(once.ok());
+  CHECK(*once == "xaab!");
 }
 
 TEST_CASE("edits do not see each other's results, and blanks at line ends are forgiven") {
