@@ -14,7 +14,9 @@ constexpr int kOwned = (kEights + kUnits - 1) / kUnits;  // of which a unit adds
 constexpr int kPiece = kOwned * 128 * 16;                // bytes of them from one other unit
 constexpr int kInbox = (kUnits - 1) * kPiece;
 constexpr int kThreads = WARPGROUPS * 128 + 64;
-static_assert(STAGES % WARPGROUPS == 0 && AHEAD % WARPGROUPS == 0);  // a stage is one warpgroup's for good
+// A stage is one warpgroup's for good, and it lets go of one only after the products of its next.
+static_assert(STAGES % WARPGROUPS == 0 && AHEAD % WARPGROUPS == 0);
+static_assert(STAGES >= 2 * WARPGROUPS && AHEAD >= 2 * WARPGROUPS);
 
 // Where things lie in shared memory, and the block's share of the work.
 struct Place {
