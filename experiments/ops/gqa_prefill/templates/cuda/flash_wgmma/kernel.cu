@@ -17,6 +17,7 @@ constexpr int kBoxBytes = BOX * HEAD_DIM * 2;
 constexpr int kThreads = 128 * (WARPGROUPS + 1);
 constexpr int kSteps = TILE_KV / 16;
 constexpr float kLog2e = 1.4426950408889634f;
+constexpr int kNoMore = -1;  // tokens of what comes after the last tile
 static_assert(kBoxes <= 32);
 
 struct Cut {
@@ -26,6 +27,7 @@ struct Cut {
 struct Place {
   coppice_u32 query, keys, values;
   coppice_u32 full_q, empty_q, full_k, empty_k, full_v, empty_v;
+  coppice_u32 tiles;  // what the queries of each stage are
 };
 
 // The number of this block's tile of a round; rounds alternate in direction, for even work.
@@ -71,6 +73,38 @@ static __device__ __forceinline__ void fetch(const coppice_tensor_map& map, copp
   }
 }
 
+// A tile's description comes with its queries: to find it takes as long as a step, and this warp is ahead.
+static __device__ __forceinline__ void put_tile(coppice_u32 to, const Tile& t) {
+  const auto word = [](int x) { return static_cast<coppice_u32>(x); };
+  coppice_store_shared16(to, make_uint4(word(t.pack), word(t.token), word(t.tokens), word(t.seen)));
+  coppice_store_shared16(to + 16, make_uint4(word(t.keys), word(t.steps), word(t.first_page), 0));
+}
+
+static __device__ __forceinline__ Tile get_tile(coppice_u32 from) {
+  const uint4 a = coppice_load_shared16(from), b = coppice_load_shared16(from + 16);
+  const auto number = [](coppice_u32 x) { return static_cast<int>(x); };
+  return {number(a.x), number(a.y), number(a.z), number(a.w), number(b.x), number(b.y), number(b.z)};
+}
+
+// Queries of a tile, or none where it sees no keys.
+static __device__ __forceinline__ void fetch_queries(const coppice_tensor_map& map, const Place& at, Turn& q,
+                                                     const Tile& t) {
+  const coppice_u32 full = at.full_q + 8 * q.stage;
+  coppice_barrier_wait(at.empty_q + 8 * q.stage, q.phase ^ 1);
+  if (threadIdx.x % 32 == 0) {
+    put_tile(at.tiles + 32 * q.stage, t);
+    if (t.steps > 0) {
+      coppice_barrier_expect(full, kQueryBytes);
+      const int x[5] = {0, 0, t.token, 0, t.pack};
+      coppice_tensor_copy5(at.query + q.stage * kQueryBytes, map, full, x);
+    } else {
+      coppice_barrier_arrive(full);
+    }
+  }
+  __syncwarp();
+  q.next(QUERIES);
+}
+
 static __device__ __forceinline__ void produce(const Problem& p, const Place& at, int blocks,
                                                const coppice_tensor_map& queries,
                                                const coppice_tensor_map& keys,
@@ -79,19 +113,9 @@ static __device__ __forceinline__ void produce(const Problem& p, const Place& at
   const int count = blocks * (p.heads / PACK);
   for (int round = 0; number_of(round) < count; ++round) {
     const Tile t = find_tile<Cut>(p, number_of(round), blocks);
-    if (t.steps == 0) {
-      continue;
-    }
     const int head = t.pack * PACK / GROUP;
     int place = box_place(p, t, t.steps - 1);
-    coppice_barrier_wait(at.empty_q + 8 * q.stage, q.phase ^ 1);
-    if (threadIdx.x % 32 == 0) {
-      coppice_barrier_expect(at.full_q + 8 * q.stage, kQueryBytes);
-      const int x[5] = {0, 0, t.token, 0, t.pack};
-      coppice_tensor_copy5(at.query + q.stage * kQueryBytes, queries, at.full_q + 8 * q.stage, x);
-    }
-    __syncwarp();
-    q.next(QUERIES);
+    fetch_queries(queries, at, q, t);
     for (int step = t.steps - 1; step >= 0; --step) {  // as they are used: values after the next keys
       const int next = box_place(p, t, step - 1);
       if (step == t.steps - 1) {
@@ -107,6 +131,7 @@ static __device__ __forceinline__ void produce(const Problem& p, const Place& at
       place = next;
     }
   }
+  fetch_queries(queries, at, q, Tile{0, 0, kNoMore, 0, 0, 0, 0});
 }
 
 // ---- the warpgroups that compute ----
@@ -270,7 +295,6 @@ static __device__ __forceinline__ void wait_values(const Reader& r, const Tile& 
 static __device__ __forceinline__ void attend(State& w, const Reader& r, const Tile& t, Rings& rings) {
   const Place& at = r.at;
   const coppice_u32 query = at.query + rings.q.stage * kQueryBytes + r.group * 8192;
-  coppice_barrier_wait(at.full_q + 8 * rings.q.stage, rings.q.phase);
 #if OVERLAP
   coppice_barrier_wait(at.full_k + 8 * rings.k.stage, rings.k.phase);
   coppice_wgmma_fence();
@@ -377,17 +401,22 @@ static __device__ __forceinline__ void store(State& w, const Reader& r, const Pr
   }
 }
 
-static __device__ __forceinline__ void consume(const Problem& p, const Reader& r, int blocks, coppice_bf16* out,
-                                               float* lse) {
+static __device__ __forceinline__ void consume(const Problem& p, const Reader& r, coppice_bf16* out, float* lse) {
   Rings rings;
   if (r.group == WARPGROUPS - 1) {
     your_turn(r.group);  // the first begins
   }
-  const int count = blocks * (p.heads / PACK);
-  for (int round = 0; number_of(round) < count; ++round) {
-    const Tile t = find_tile<Cut>(p, number_of(round), blocks);
+  for (;; rings.q.next(QUERIES)) {
+    const coppice_u32 empty = r.at.empty_q + 8 * rings.q.stage;
+    coppice_barrier_wait(r.at.full_q + 8 * rings.q.stage, rings.q.phase);
+    const Tile t = get_tile(r.at.tiles + 32 * rings.q.stage);
+    if (t.tokens == kNoMore) {
+      break;
+    }
     if (t.steps == 0) {
       store_nothing<Cut, HEAD_DIM>(p, t, r.group * 128 + threadIdx.x % 128, WARPGROUPS * 128, out, lse);
+      __syncwarp();
+      release(empty);
       continue;
     }
     State w;
@@ -404,8 +433,7 @@ static __device__ __forceinline__ void consume(const Problem& p, const Reader& r
     store(w, r, p, t, r.at.query + rings.q.stage * kQueryBytes + r.group * 8192, out, lse);
     coppice_async_fence();  // the next queries come by the copy engine
     __syncwarp();
-    release(r.at.empty_q + 8 * rings.q.stage);
-    rings.q.next(QUERIES);
+    release(empty);
   }
 }
 
@@ -427,6 +455,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   at.empty_k = at.full_k + 8 * STAGES;
   at.full_v = at.empty_k + 8 * STAGES;
   at.empty_v = at.full_v + 8 * STAGES;
+  at.tiles = (at.empty_v + 8 * STAGES + 15) & ~15u;
   if (threadIdx.x == 0) {
     coppice_prefetch_map(queries);
     coppice_prefetch_map(keys);
@@ -444,13 +473,12 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
     coppice_barrier_fence();
   }
   __syncthreads();
-  const int blocks = blocks_from<Cut>(p, 0);
   if (threadIdx.x < 128) {
 #if WARPGROUPS > 1
     coppice_give_registers<WARPGROUPS == 3 ? 32 : 40>();
 #endif
     if (threadIdx.x < 32) {
-      produce(p, at, blocks, queries, keys, values);
+      produce(p, at, blocks_from<Cut>(p, 0), queries, keys, values);
     }
   } else {
 #if WARPGROUPS == 2
@@ -459,6 +487,6 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
     coppice_take_registers<160>();
 #endif
     const Reader r = {at, static_cast<int>(threadIdx.x / 128) - 1, sm_scale * kLog2e};
-    consume(p, r, blocks, out, lse);
+    consume(p, r, out, lse);
   }
 }
