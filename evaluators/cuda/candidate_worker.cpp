@@ -128,7 +128,7 @@ Result<Json> CandidateRunner::resources(const LoadedPlan& plan) const {
     api.function_attribute(&registers, static_cast<int>(FunctionAttribute::registers), function);
     api.function_attribute(&shared, static_cast<int>(FunctionAttribute::shared_bytes), function);
     api.function_attribute(&local, static_cast<int>(FunctionAttribute::local_bytes), function);
-    if (step.shared_bytes > 48 * 1024) {
+    if (step.shared_bytes > 0) {  // the kernel's own counts too
       api.set_function_attribute(function,
                                  static_cast<int>(FunctionAttribute::max_dynamic_shared),
                                  static_cast<int>(step.shared_bytes));

@@ -244,7 +244,7 @@ Result<PlanLauncher> PlanLauncher::create(const DriverApi& api,
       COPPICE_TRY_VOID(check(api,
                              api.module_function(&ready.function, module, call.entry.c_str()),
                              "kernel \"" + call.entry + "\""));
-      if (call.shared_bytes > 48 * 1024) {
+      if (call.shared_bytes > 0) {  // the kernel's own counts too
         COPPICE_TRY_VOID(check(
             api,
             api.set_function_attribute(ready.function,

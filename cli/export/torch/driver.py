@@ -54,7 +54,7 @@ class Driver:
         out = ctypes.c_void_p()
         self.check(self.lib.cuModuleGetFunction(ctypes.byref(out), module, entry.encode()),
                    f"kernel {entry}")
-        if shared_bytes > 48 * 1024:
+        if shared_bytes > 0:  # the kernel's own counts too
             self._set(out, _MAX_DYNAMIC_SHARED, shared_bytes, f"{entry}: shared memory")
         if cluster[0] * max(cluster[1], 1) * max(cluster[2], 1) > 8:
             self._set(out, _NON_PORTABLE_CLUSTER, 1, f"{entry}: cluster")

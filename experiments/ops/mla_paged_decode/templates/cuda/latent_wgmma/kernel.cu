@@ -1,17 +1,19 @@
 // Decode against a latent cache on warpgroup tensor cores: tokens are the rows of the products, sixteen
-// heads their columns, so that a tile of 64 tokens is read where the copy engine left it, once as keys
+// heads their columns, so that a tile of tokens is read where the copy engine left it, once as keys
 // and once, lying the other way, as values. A warp fetches boxes of a tile through a tensor map;
 // warpgroups take tiles in turn, each with sums of its own, which meet when the block is through.
+// A tile has at most the 64 tokens of an instruction; of a smaller one's scores the rest, made of what
+// lies behind it, is not looked at.
 #include "coppice_wgmma.cuh"
 #include "latent_merge.cuh"
 
-constexpr int kHeads = 16, kTile = 64;
+constexpr int kHeads = 16, kTile = TILE;
 constexpr int kChunks = (LATENT + ROPE) / 64, kValueChunks = LATENT / 64;  // of 64 columns
 constexpr int kEightBytes = kChunks * 1024;                                // eight tokens, chunk by chunk
 constexpr int kTileBytes = kTile / 8 * kEightBytes;
 constexpr int kBoxes = kTile / BOX_TOKENS, kBoxBytes = BOX_TOKENS / 8 * kEightBytes;
 constexpr int kQueryBytes = kChunks * kHeads * 128;
-constexpr int kWeightBytes = kHeads * kTile * 2;
+constexpr int kWeightBytes = kHeads * 128;  // a row of 64 tokens a head
 constexpr int kThreads = 128 * WARPGROUPS;  // that compute
 constexpr float kLog2e = 1.4426950408889634f;
 
@@ -21,7 +23,8 @@ struct Place {
 
 struct Range {
   const int* table;
-  int page, length, first, count;  // tiles of this block
+  int page, first, end;  // tokens of this block
+  int count;             // its tiles
 };
 
 // What a thread keeps: of each chunk's columns the four it has by four heads, and for these heads the
@@ -36,9 +39,9 @@ static __device__ __forceinline__ int head_of(int n) {
 }
 
 static __device__ __forceinline__ int box_place(const Range& r, int i) {
-  const int lane = threadIdx.x % 32, token = (r.first + i) * kTile + lane * BOX_TOKENS;
-  if (i >= r.count || lane >= kBoxes || token >= r.length) {
-    return -1;  // behind the last token: its page may not exist
+  const int lane = threadIdx.x % 32, token = r.first + i * kTile + lane * BOX_TOKENS;
+  if (i >= r.count || lane >= kBoxes || token >= r.end) {
+    return -1;  // another block's, or behind the last token: its page may not exist
   }
   return (r.table[token / r.page] * r.page + token % r.page) / 8;
 }
@@ -213,7 +216,7 @@ static __device__ __forceinline__ void consume(State& w, const Range& r, const P
   }
 #pragma unroll 1
   for (int i = group; i < r.count; i += WARPGROUPS) {
-    const int stage = i % STAGES, valid = r.length - (r.first + i) * kTile;
+    const int stage = i % STAGES, valid = min(kTile, r.end - r.first - i * kTile);
     const coppice_u32 tile = at.ring + stage * kTileBytes;
     coppice_barrier_wait(at.full + 8 * stage, i / STAGES % 2);
     if (valid < kTile) {
@@ -286,13 +289,14 @@ static __device__ __forceinline__ void gather_block(State& w, const Place& at, f
 static __device__ __forceinline__ Range range_of(const int* indptr, const int* indices, const int* last_page_len,
                                                  int page) {
   const int batch = blockIdx.z, first_page = indptr[batch], pages = indptr[batch + 1] - first_page;
+  const int length = pages == 0 ? 0 : (pages - 1) * page + last_page_len[batch];
+  const int boxes = (length + BOX_TOKENS - 1) / BOX_TOKENS, split = blockIdx.x, splits = gridDim.x;
   Range r;
   r.table = indices + first_page;
   r.page = page;
-  r.length = pages == 0 ? 0 : (pages - 1) * page + last_page_len[batch];
-  const int tiles = (r.length + kTile - 1) / kTile, split = blockIdx.x, splits = gridDim.x;
-  r.first = tiles * split / splits;
-  r.count = tiles * (split + 1) / splits - r.first;
+  r.first = boxes * split / splits * BOX_TOKENS;
+  r.end = min(length, boxes * (split + 1) / splits * BOX_TOKENS);
+  r.count = (r.end - r.first + kTile - 1) / kTile;
   return r;
 }
 
