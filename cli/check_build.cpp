@@ -5,6 +5,8 @@
 #include "cli/text_file.h"
 #include "experiments/op_loader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <optional>
@@ -127,18 +129,69 @@ class Judge {
 
 }  // namespace
 
+// What the device's reference was found to be worth, where a device judges. Beyond a quarter of the
+// tolerance it would eat into what is allowed to candidates.
+Result<void> check_reference(const std::vector<BaselineFrozen>& frozen, BuildCheck& out) {
+  constexpr double kMostShare = 0.25;
+  const Json none = Json::object();
+  const Json& details = frozen.empty() ? none : frozen.front().details;
+  const JsonReader reader = details.reader("details");
+  const auto found = reader.find("reference");
+  if (!found || !found->find("worst_share")) {
+    return {};
+  }
+  COPPICE_TRY(const double worst, found->real_or("worst_share", 0.0));
+  COPPICE_TRY(const std::string where, found->text_or("where", ""));
+  COPPICE_TRY(const std::int64_t workloads, found->integer_or("workloads", 0));
+  COPPICE_TRY(const std::int64_t outputs, found->integer_or("outputs", 0));
+  COPPICE_TRY(const std::int64_t left_out, found->integer_or("left_out", 0));
+  const std::string share = fmt::format("{:.2g} of the tolerance", worst);
+  if (worst > kMostShare) {
+    out.problems.push_back("reference.cu is " + share + " away from reference.cpp: " + where);
+  } else {
+    out.notes.push_back(fmt::format(
+        "reference.cu agrees with reference.cpp: {} away at most, over {} outputs of {} "
+        "workloads ({} too large to compare)",
+        share,
+        outputs,
+        workloads,
+        left_out));
+  }
+  return {};
+}
+
+// The named suite, or the first that has a template for the target: an op's first is often one for
+// the CPU alone.
+Result<RunMaterial> material_of(const Op& op,
+                                const std::string& op_folder,
+                                const std::string& suite,
+                                const std::string& target,
+                                const Places& places) {
+  std::optional<Error> first;
+  for (const Suite& one : op.suites) {
+    if (!suite.empty() && one.name != suite) {
+      continue;
+    }
+    COPPICE_TRY(const RunConfig config, config_for(op_folder, one.name, target, places));
+    Result<RunMaterial> material = gather(config, places);
+    if (material.ok()) {
+      return material;
+    }
+    first = first ? first : material.error();
+  }
+  return first ? *first
+               : Error{ErrorCode::config,
+                       op_folder + (suite.empty() ? std::string(": has no suite to check with")
+                                                  : ": has no suite \"" + suite + "\"")};
+}
+
 Result<BuildCheck> check_build(const std::string& op_folder,
                                const std::string& suite,
                                const std::string& target,
                                const Places& places,
                                Console& console) {
   COPPICE_TRY(const Op op, experiments::load_op(op_folder));
-  if (suite.empty() && op.suites.empty()) {
-    return Error{ErrorCode::config, op_folder + ": has no suite to check with"};
-  }
-  const std::string chosen = suite.empty() ? op.suites.front().name : suite;
-  COPPICE_TRY(const RunConfig config, config_for(op_folder, chosen, target, places));
-  COPPICE_TRY(const RunMaterial material, gather(config, places));
+  COPPICE_TRY(const RunMaterial material, material_of(op, op_folder, suite, target, places));
   COPPICE_TRY(const auto evaluator, make_evaluator(material));
   BuildCheck out;
   console.show_progress("building the references and timing the baselines");
@@ -151,6 +204,7 @@ Result<BuildCheck> check_build(const std::string& op_folder,
   if (!frozen.ok()) {
     return frozen.error();
   }
+  COPPICE_TRY_VOID(check_reference(*frozen, out));
   Judge judge(*evaluator, out);
   for (const TemplateSpace& space : material.templates.spaces) {
     console.show_progress("template " + space.name);

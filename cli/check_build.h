@@ -16,8 +16,9 @@ struct BuildCheck {
 };
 
 // Good twins and each template's default must pass every gate, bad twins must be refused at the
-// gate that they name. `suite`: empty for the op's first; `target`: a table in configs/targets
-// whose backend judges, empty for this machine's processor. Errors are of the environment.
+// gate that they name; a device's reference must agree with the fp64 one. `suite`: empty for the
+// first that has a template there; `target`: a table in configs/targets whose backend judges, empty
+// for this machine's processor. Errors are of the environment.
 Result<BuildCheck> check_build(const std::string& op_folder,
                                const std::string& suite,
                                const std::string& target,

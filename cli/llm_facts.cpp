@@ -106,6 +106,9 @@ void LlmFacts::proposed(const Proposed& proposal) {
 void LlmFacts::evaluated(const Evidence& evidence) {
   const auto found = tried_.find(evidence.candidate);
   const bool ours = evidence.verdict.failure != FailureClass::infrastructure;
+  if (found != tried_.end() && found->second.evidence && evidence.counters) {
+    found->second.evidence->counters = evidence.counters;  // only finalists have them
+  }
   if (evidence.fidelity == Fidelity::search && found != tried_.end() && ours) {
     found->second.evidence = evidence;
     found->second.evidence->environment = Json();
@@ -245,6 +248,11 @@ std::string LlmFacts::evidence_text(const Tried& tried) const {
                          time_text(row.median),
                          time_text(row.baseline_median),
                          row.floor.count() > 0 ? time_text(row.floor) : "unknown");
+    }
+  }
+  if (evidence.counters) {
+    for (const WorkloadCounters& one : evidence.counters->workloads) {
+      out += "hardware counters of " + one.workload + ": " + text_of(one) + "\n";
     }
   }
   if (!evidence.resources.is_null()) {

@@ -2,6 +2,8 @@
 #include "cli/machine_probe.h"
 
 #include "cli/words.h"
+#include "evaluators/cuda/launch_counters.h"
+#include "evaluators/cuda/sanitizer.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -125,6 +127,26 @@ Piece cores() {
   return piece;
 }
 
+// Tried on the first device: the library alone does not say whether the driver allows it.
+Piece hardware_counters() {
+  Piece piece{"hardware counters", false, false, "", "", ""};
+  piece.costs = "no figures of DRAM, L2, tensor pipes and stalls for finalists";
+  const Result<std::string> found = evaluators::cuda::probe_counters(0);
+  piece.present = found.ok();
+  (found.ok() ? piece.found : piece.remedy) = found.ok() ? *found : found.error().message;
+  return piece;
+}
+
+Piece memory_checker() {
+  Piece piece{"compute-sanitizer", false, false, "", "", ""};
+  piece.costs = "promoted CUDA kernels are not watched for accesses outside their memory";
+  const Result<evaluators::cuda::Sanitizer> found = evaluators::cuda::find_sanitizer();
+  piece.present = found.ok();
+  (found.ok() ? piece.found : piece.remedy) =
+      found.ok() ? found->version + ", " + found->path : found.error().message;
+  return piece;
+}
+
 }  // namespace
 
 std::vector<Piece> probe_machine(const Places& places, const std::string& archive) {
@@ -156,6 +178,8 @@ std::vector<Piece> probe_machine(const Places& places, const std::string& archiv
               {"libnvidia-ml.so.1"},
               "clocks and throttling of GPUs are not seen",
               "comes with NVIDIA's driver"),
+      hardware_counters(),
+      memory_checker(),
       library("HIP", {"libamdhip64.so"}, "no AMD GPU can be searched on", "install ROCm"),
       Piece{"language model", false, false, "", "rules and statistics search alone", ""},
   };

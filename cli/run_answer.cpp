@@ -1,6 +1,7 @@
 // Says what a run came to.
 #include "cli/run_answer.h"
 
+#include "cli/device_evidence.h"
 #include "cli/disagreement.h"
 #include "cli/run_speed.h"
 #include "cli/words.h"
@@ -80,6 +81,13 @@ Json best_answer(const RunReader& run, const std::vector<Against>& against) {
   out.set("over_default", number_or_null(by_default.ratio));
   out.set("over_random", number_or_null(by_random.ratio));
   out.set("basis", std::move(basis));
+  const Evidence& evidence = *best->evidence;
+  if (evidence.counters) {
+    out.set("counters", to_json(*evidence.counters));
+  }
+  if (evidence.memory_check) {
+    out.set("memory_check", to_json(*evidence.memory_check));
+  }
   return out;
 }
 
@@ -150,6 +158,7 @@ std::string run_summary_text(const RunReader& run, const std::vector<Against>& a
             speed_text(performance.speedup_high) + ", " +
             std::string(to_text(best->proposal.fidelity)) + " timing)\n";
   }
+  text += device_evidence_text(fold, best->proposal.candidate, "  ");
   const Over by_default = over_default(run, against);
   if (by_default.ratio) {
     text += "  " + speed_text(*by_default.ratio) + " the best template default\n";

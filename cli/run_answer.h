@@ -16,7 +16,9 @@ using Against = archive::ComparedRun;
 
 // {"schema":1,"run","op","suite","target","strategy","seed","attempts","valid",
 //  "best":{"candidate","label","precision","speedup","speedup_low","speedup_high","sol_score",
-//  "baseline","over_default","over_random","basis":{..}},"rejected":{class:
+//  "baseline","over_default","over_random","basis":{..},"counters":{..},"memory_check":{..}},
+//  (the last two only where a device has them)
+//  "rejected":{class:
 //  n},"speed":{..},"seconds","archive", "stop_reason","compared":[..]}; best is null when nothing
 //  was valid.
 Json run_answer(const RunReader& run, const std::vector<Against>& against);

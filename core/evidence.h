@@ -1,8 +1,10 @@
 // Evidence: what one evaluation of one candidate showed; pass or fail, kept either way.
 #pragma once
 
+#include "core/counters.h"
 #include "core/ids.h"
 #include "core/json.h"
+#include "core/memory_check.h"
 #include "core/units.h"
 
 #include <cstdint>
@@ -63,6 +65,7 @@ enum class FailureClass {
   too_slow,      // stopped early: a correct kernel that can't win
   noisy,
   impossible,      // faster than physics
+  memory_unsafe,   // a tool that watches every access found one outside its memory
   infrastructure,  // our fault or the machine's: not charged to the candidate
 };
 
@@ -141,6 +144,10 @@ struct Evidence {
   Json validation;   // errors per workload and case
   Json resources;    // registers, shared memory, spills, binary size
   Json artifacts;    // digests: compiler log, machine code
+  // Of finalists and promotions on devices that have counters; absent for all others.
+  std::optional<HardwareCounters> counters;
+  // Of promotions on devices for which there is such a tool.
+  std::optional<MemoryCheck> memory_check;
 };
 
 Json to_json(const Evidence& evidence);

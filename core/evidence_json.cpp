@@ -34,6 +34,7 @@ constexpr std::string_view kFailures[] = {"none",
                                           "too_slow",
                                           "noisy",
                                           "impossible",
+                                          "memory_unsafe",
                                           "infrastructure"};
 
 constexpr std::string_view kFidelities[] = {"search", "finalist", "promote"};
@@ -211,6 +212,12 @@ Json to_json(const Evidence& evidence) {
   set_if(json, "validation", !evidence.validation.is_null(), evidence.validation);
   set_if(json, "resources", !evidence.resources.is_null(), evidence.resources);
   set_if(json, "artifacts", !evidence.artifacts.is_null(), evidence.artifacts);
+  if (evidence.counters) {
+    json.set("counters", to_json(*evidence.counters));
+  }
+  if (evidence.memory_check) {
+    json.set("memory_check", to_json(*evidence.memory_check));
+  }
   return json;
 }
 
@@ -230,7 +237,9 @@ Result<Evidence> evidence(const JsonReader& json) {
                  "environment",
                  "validation",
                  "resources",
-                 "artifacts"});
+                 "artifacts",
+                 "counters",
+                 "memory_check"});
   fields.need("schema", schema)
       .need("attempt", out.attempt)
       .need("candidate", out.candidate)
@@ -252,6 +261,12 @@ Result<Evidence> evidence(const JsonReader& json) {
   COPPICE_TRY(out.cost, cost(spent));
   if (const auto performance = json.find("performance")) {
     COPPICE_TRY(out.performance, read_performance(*performance));
+  }
+  if (const auto counters = json.find("counters")) {
+    COPPICE_TRY(out.counters, hardware_counters(*counters));
+  }
+  if (const auto check = json.find("memory_check")) {
+    COPPICE_TRY(out.memory_check, memory_check(*check));
   }
   return out;
 }

@@ -8,6 +8,7 @@
 #include "evaluators/cpu/cpu_backend.h"
 #include "evaluators/cpu/judge_process.h"
 #include "evaluators/cuda/cuda_backend.h"
+#include "evaluators/cuda/launch_once.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -66,6 +67,9 @@ std::optional<int> dispatch_internal(int argc, char** argv) {
   }
   if (name == "baseline") {
     return cpu::run_baseline(kSocket);
+  }
+  if (name == "launch-once" && argc == 3) {
+    return cuda::run_launch_once(argv[2]);
   }
   return std::nullopt;
 }

@@ -9,7 +9,7 @@
 namespace coppice::evaluators {
 
 // cli/main.cpp calls this first. Returns the exit status when argv[1] names a helper process
-// ("agent --backend cpu", "judge", "candidate", "baseline"), nothing otherwise.
+// ("agent --backend cpu", "judge", "candidate", "baseline", "launch-once FILE"), nothing otherwise.
 std::optional<int> dispatch_internal(int argc, char** argv);
 
 // This program's own file, for starting helpers.

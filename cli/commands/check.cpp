@@ -168,7 +168,7 @@ Command check_command() {
   command.positionals = {{"PATH", "a config, an op's folder, or the name of either", true}};
   command.options = {
       {"--build", "", "also compile: the reference builds, twins are judged rightly", "", false},
-      {"--suite", "NAME", "suite for --build", "the op's first", false},
+      {"--suite", "NAME", "suite for --build", "the first with a template there", false},
       {"--target",
        "NAME",
        "table in configs/targets whose device judges for --build: sm_90",

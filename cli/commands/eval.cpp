@@ -1,5 +1,6 @@
 // `coppice eval`: gates and times a kernel of the user's own, without a search.
 #include "cli/commands.h"
+#include "cli/device_evidence.h"
 #include "cli/make_evaluator.h"
 #include "cli/words.h"
 #include "experiments/op_loader.h"
@@ -129,7 +130,7 @@ std::string text_of(const Judged& judged) {
                compared ? speed_text(row.speedup) : "-",
                row.floor.count() > 0 ? time_text(row.floor) : "-"});
   }
-  return text + table.text();
+  return text + table.text() + device_evidence_text(judged.evidence, "");
 }
 
 Result<int> eval_body(const Arguments& arguments, Console& console) {

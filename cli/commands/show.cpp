@@ -1,5 +1,6 @@
 // `coppice show`: a run, or one of its candidates with all its evidence.
 #include "cli/commands.h"
+#include "cli/device_evidence.h"
 #include "cli/model_fit.h"
 #include "cli/opponents.h"
 #include "cli/run_answer.h"
@@ -69,7 +70,7 @@ std::string candidate_text(const RunReader& run, const archive::Attempt& shown) 
     }
     text += table.text();
   }
-  return text;
+  return text + device_evidence_text(run.fold(), proposal.candidate, "  ");
 }
 
 Result<Json> candidate_json(const RunReader& run, const archive::Attempt& shown) {

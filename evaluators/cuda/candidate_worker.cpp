@@ -6,6 +6,7 @@
 #include "evaluators/cuda/jail.h"
 #include "evaluators/cuda/judge_worker.h"
 #include "evaluators/cuda/launch.h"
+#include "evaluators/cuda/launch_counters.h"
 #include "evaluators/cuda/wire.h"
 
 #include <algorithm>
@@ -47,10 +48,13 @@ class CandidateRunner {
   Result<void> run(WireReader& in, WireWriter& out);
   void unload();
   Result<void> tighten(WireWriter& out);
+  Result<void> profiler(WireReader& in, WireWriter& out);
+  Result<void> count(WireReader& in, WireWriter& out);
 
   Result<Json> resources(const LoadedPlan& plan) const;
   Result<void> prepare(std::uint64_t workload, LoadedPlan& plan, RunItem item, bool plain);
   Bindings bindings(std::uint64_t workload, const LoadedPlan& plan, RunItem item) const;
+  Status poison(const LoadedPlan& plan) const;
   Status enqueue(const LoadedPlan& plan, RunItem item, const RunOptions& options, std::size_t nth);
   Result<void> grow_events(std::size_t count);
   Result<void> grow_flush(std::uint64_t bytes);
@@ -68,6 +72,7 @@ class CandidateRunner {
   std::vector<Module> modules_;
   std::map<std::uint64_t, LoadedPlan> plans_;
   std::vector<EventHandle> events_;
+  std::unique_ptr<LaunchCounters> counters_;
   bool namespaces_ = false, tightened_ = false, filtered_ = false, sticky_ = false;
 };
 
@@ -75,7 +80,7 @@ Result<void> CandidateRunner::start(WireWriter& out) {
   const auto begin = std::chrono::steady_clock::now();
   if (!device_) {
     bound_process();
-    namespaces_ = setup_.tighten && enter_namespaces();
+    namespaces_ = setup_.tighten && setup_.namespaces && enter_namespaces();
     COPPICE_TRY(Device device, Device::open(setup_.device));
     device_.emplace(std::move(device));
   }
@@ -259,6 +264,19 @@ Result<void> CandidateRunner::grow_flush(std::uint64_t bytes) {
   return {};
 }
 
+Status CandidateRunner::poison(const LoadedPlan& plan) const {
+  Status status = 0;
+  for (const auto& [name, bytes] : plan.plan.workspace) {
+    if (bytes > 0 && status == 0) {
+      status = device_->api().set_bytes(workspace_ + plan.workspace.offsets.find(name)->second,
+                                        kPoison,
+                                        static_cast<std::uint64_t>(bytes),
+                                        device_->stream());
+    }
+  }
+  return status;
+}
+
 // Poison the workspace, push everything out of L2, then event, launch, event; no waiting.
 Status CandidateRunner::enqueue(const LoadedPlan& plan,
                                 RunItem item,
@@ -267,15 +285,7 @@ Status CandidateRunner::enqueue(const LoadedPlan& plan,
   const DriverApi& api = device_->api();
   const Stream stream = device_->stream();
   const auto key = std::make_pair(item.slot, item.set);
-  Status status = 0;
-  for (const auto& [name, bytes] : plan.plan.workspace) {
-    if (options.poison != 0 && bytes > 0 && status == 0) {
-      status = api.set_bytes(workspace_ + plan.workspace.offsets.find(name)->second,
-                             kPoison,
-                             static_cast<std::uint64_t>(bytes),
-                             stream);
-    }
-  }
+  Status status = options.poison != 0 ? poison(plan) : 0;
   if (status == 0 && options.flush_bytes > 0) {
     status = api.set_bytes(flush_, static_cast<unsigned char>(nth), options.flush_bytes, stream);
   }
@@ -346,6 +356,35 @@ Result<void> CandidateRunner::tighten(WireWriter& out) {
   return {};
 }
 
+Result<void> CandidateRunner::profiler(WireReader& in, WireWriter& out) {
+  const std::string cubin = in.text();
+  COPPICE_TRY(counters_, LaunchCounters::open(*device_, cubin));
+  out.text(counters_->source());
+  return {};
+}
+
+Result<void> CandidateRunner::count(WireReader& in, WireWriter& out) {
+  const auto workload = in.get<std::uint64_t>();
+  const auto item = in.get<RunItem>();
+  const auto found = plans_.find(workload);
+  if (!in.ok() || !counters_ || found == plans_.end() || !attached_[workload]) {
+    return Error{ErrorCode::corrupt, "candidate: count: nothing loaded for this workload"};
+  }
+  LoadedPlan& plan = found->second;
+  COPPICE_TRY_VOID(prepare(workload, plan, item, false));
+  const DriverApi& api = device_->api();
+  const GraphExec graph = plan.graphs.at({item.slot, item.set});
+  const auto fresh = [&]() -> Result<void> {
+    return check(api, note(poison(plan)), "poison the workspace");
+  };
+  const auto launch = [&]() -> Result<void> {
+    return check(api, note(api.graph_launch(graph, device_->stream())), "launch");
+  };
+  COPPICE_TRY(const WorkloadCounters counters, counters_->read(fresh, launch));
+  out.text(to_json(counters).dump());
+  return {};
+}
+
 Result<void> CandidateRunner::serve(CandidateRequest request, WireReader& in, WireWriter& out) {
   if (request != CandidateRequest::start && !device_) {
     return Error{ErrorCode::corrupt, "candidate: not started"};
@@ -366,6 +405,10 @@ Result<void> CandidateRunner::serve(CandidateRequest request, WireReader& in, Wi
       return {};
     case CandidateRequest::tighten:
       return tighten(out);
+    case CandidateRequest::profiler:
+      return profiler(in, out);
+    case CandidateRequest::count:
+      return count(in, out);
   }
   return Error{ErrorCode::corrupt, "candidate: unknown request"};
 }

@@ -14,6 +14,7 @@ struct CandidateSetup {
   int device = 0;
   std::vector<WorkloadLayout> workloads;  // the judge's
   bool tighten = true;                    // no files, sockets, processes after the first load
+  bool namespaces = true;                 // with tighten: user, network and ipc from the start
 };
 
 // Payloads as in judge_worker.h; every reply begins with a WorkerStatus.
@@ -26,6 +27,8 @@ enum class CandidateRequest : std::uint32_t {
   run,        // u64 workload, RunOptions, list<RunItem> -> RunReply, list<float> microseconds
   unload,     // ->
   tighten,    // -> text level
+  profiler,   // text the judge's cubin -> text what reads the counters
+  count,      // u64 workload, RunItem -> text JSON of its WorkloadCounters
 };
 
 struct RunItem {

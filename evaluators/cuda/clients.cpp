@@ -302,4 +302,25 @@ Result<std::string> CandidateClient::tighten() {
   return WireReader(reply).text();
 }
 
+Result<std::string> CandidateClient::open_profiler(const std::string& trusted_cubin) {
+  COPPICE_TRY(
+      const std::string reply,
+      set_up(process_, CandidateRequest::profiler, WireWriter().text(trusted_cubin).take()));
+  return WireReader(reply).text();
+}
+
+Result<WorkloadCounters> CandidateClient::count(std::uint64_t workload,
+                                                RunItem item,
+                                                Nanoseconds deadline) {
+  const WorkerReply reply = process_.call(static_cast<std::uint32_t>(CandidateRequest::count),
+                                          WireWriter().put(workload).put(item).take(),
+                                          deadline);
+  const Answer answer = open_answer(reply.payload);
+  if (reply.outcome != WorkerReply::Outcome::answered || answer.status != WorkerStatus::ok) {
+    return Error{ErrorCode::environment, reply.detail.empty() ? answer.error : reply.detail};
+  }
+  COPPICE_TRY(const Json json, Json::parse(WireReader(answer.payload).text(), "counters"));
+  return workload_counters(json.reader("counters"));
+}
+
 }  // namespace coppice::evaluators::cuda

@@ -1,6 +1,7 @@
 // The agent's side of the judge and candidate processes: typed requests with deadlines.
 #pragma once
 
+#include "core/counters.h"
 #include "core/evidence.h"
 #include "evaluators/cuda/candidate_worker.h"
 #include "evaluators/cuda/driver_api.h"
@@ -121,6 +122,9 @@ class CandidateClient final : public BlockRunner {
                         const std::vector<RunItem>& items,
                         Nanoseconds deadline) override;
   Result<std::string> tighten();
+  // What reads the counters, or why nothing can; before load(), for a process that is not timed.
+  Result<std::string> open_profiler(const std::string& trusted_cubin);
+  Result<WorkloadCounters> count(std::uint64_t workload, RunItem item, Nanoseconds deadline);
   bool kill() override { return process_.kill(); }
   bool alive() const { return process_.alive(); }
   pid_t pid() const { return process_.pid(); }

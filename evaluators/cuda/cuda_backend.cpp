@@ -15,6 +15,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <set>
+#include <utility>
 
 namespace coppice::evaluators::cuda {
 namespace {
@@ -58,6 +60,7 @@ class CudaBackend final : public DeviceBackend {
   };
   std::vector<Opponent> opponents() const;
   Result<void> draw_for_baselines();
+  Result<Json> agree_on_reference();
   Result<LaneResult> freeze_on_lane(const Opponent& opponent, const std::stop_token& stop);
   Result<std::vector<BaselineFrozen>> freeze_one(const Opponent& opponent,
                                                  const std::stop_token& stop);
@@ -71,6 +74,7 @@ class CudaBackend final : public DeviceBackend {
   std::unique_ptr<NvrtcToolchain> toolchain_;
   std::unique_ptr<CudaLane> lane_;
   EvidenceContext context_;
+  std::set<std::pair<CandidateId, Fidelity>> counted_;
   bool drawn_ = false;
 };
 
@@ -101,6 +105,7 @@ Result<void> CudaBackend::need() const {
 
 Result<void> CudaBackend::open(DeviceSession session, std::stop_token) {
   lane_.reset();
+  counted_.clear();
   session_ = std::make_unique<DeviceSession>(std::move(session));
   suite_ = session_->op.suite(session_->suite);
   if (suite_ == nullptr) {
@@ -234,6 +239,7 @@ std::vector<CudaBackend::Opponent> CudaBackend::opponents() const {
 Result<std::vector<BaselineFrozen>> CudaBackend::freeze_baselines(std::stop_token stop) {
   COPPICE_TRY_VOID(need());
   COPPICE_TRY_VOID(draw_for_baselines());
+  COPPICE_TRY(const Json agreement, agree_on_reference());
   std::vector<BaselineFrozen> out;
   std::optional<Opponent> best;
   std::string last;
@@ -266,9 +272,25 @@ Result<std::vector<BaselineFrozen>> CudaBackend::freeze_baselines(std::stop_toke
   }
   for (BaselineFrozen& one : out) {
     one.chosen = one.name == best->name;
+    one.details.set("reference", agreement);
   }
   context_.baseline = best->name;
   return out;
+}
+
+// A reference.cu that itself fails the headline's tolerance would judge everybody wrongly.
+Result<Json> CudaBackend::agree_on_reference() {
+  const PrecisionClass* precision = headline_precision(session_->op, *suite_);
+  if (precision == nullptr) {
+    return Json::object();
+  }
+  COPPICE_TRY(const ReferenceAgreement agreement, lane_->compare_references(*precision));
+  if (agreement.worst > 1.0) {
+    return Error{ErrorCode::config,
+                 "op " + session_->op.name +
+                     ": reference.cu does not agree with reference.cpp: " + agreement.where};
+  }
+  return to_json(agreement);
 }
 
 Result<void> CudaBackend::draw_for_baselines() {
@@ -357,6 +379,7 @@ Result<LaneJob> CudaBackend::lane_job(const DeviceTask& task) const {
   job.stop.min_pairs = search ? 16 : 96;
   job.stop.max_pairs = search ? 64 : 512;
   job.stop.half_width = search ? 0.02 : 0.005;
+  job.watched = task.fidelity == Fidelity::promote;
   job.order_seed = task.secret_seed ^ task.attempt.value;
   if (search && std::isfinite(task.best_log_cost)) {
     // Other workloads may make up for a slow one, but not without end.
@@ -376,7 +399,10 @@ Result<Evidence> CudaBackend::evaluate(const DeviceTask& task, std::stop_token) 
     COPPICE_TRY([[maybe_unused]] const CudaLane::DrawCost cost, lane_->draw(task.secret_seed));
     drawn_ = true;
   }
-  COPPICE_TRY(const LaneJob job, lane_job(task));
+  COPPICE_TRY(LaneJob job, lane_job(task));
+  // Once each: whoever times winners in turn asks for the same one again and again.
+  job.counters =
+      task.fidelity != Fidelity::search && counted_.emplace(task.candidate, task.fidelity).second;
   COPPICE_TRY(LaneResult result, lane_->evaluate(job));
   Evidence out = make_evidence(context_, task, result);
   out.cost.device = std::chrono::steady_clock::now() - begin;

@@ -93,6 +93,8 @@ Result<Device> Device::open(int ordinal) {
   api.primary_set_flags(device, kScheduleSpin);
   COPPICE_TRY_VOID(check(api, api.primary_retain(&context, device), "make a context"));
   COPPICE_TRY_VOID(check(api, api.set_current(context), "use the context"));
+  out.context_ = context;
+  out.ordinal_ = ordinal;
   api.set_limit(kLimitMallocHeap, 0);
   api.set_limit(kLimitPrintfFifo, 0);
   api.set_limit(kLimitPersistingL2, 0);

@@ -32,6 +32,8 @@ class Device {
 
   const DriverApi& api() const { return *api_; }
   Stream stream() const { return stream_; }
+  Context context() const { return context_; }
+  int ordinal() const { return ordinal_; }
   const DeviceFacts& facts() const { return facts_; }
 
   Result<DevicePtr> allocate(std::uint64_t bytes) const;
@@ -48,7 +50,9 @@ class Device {
 
  private:
   const DriverApi* api_ = nullptr;
+  Context context_ = nullptr;
   Stream stream_ = nullptr;
+  int ordinal_ = 0;
   DeviceFacts facts_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 
@@ -69,23 +70,25 @@ std::string DriverApi::describe(Status status) const {
          (text != nullptr ? " (" + std::string(text) + ")" : "");
 }
 
+// Resolved once, the table is immutable afterwards; a failure is not kept, the next call looks
+// again.
 Result<const DriverApi*> load_driver() {
-  // Resolved once: the table is immutable afterwards.
-  static const Result<std::shared_ptr<const DriverApi>> loaded =
-      []() -> Result<std::shared_ptr<const DriverApi>> {
-    std::string tried;
-    void* library = open_library(tried);
-    if (library == nullptr) {
-      return Error{ErrorCode::environment,
-                   "no CUDA driver: none of " + tried + " can be opened; " + kDriverHint};
-    }
-    COPPICE_TRY(std::unique_ptr<DriverApi> api, resolve_all(library));
-    return std::shared_ptr<const DriverApi>(std::move(api));
-  }();
-  if (!loaded.ok()) {
-    return loaded.error();
+  static std::atomic<const DriverApi*> kept{nullptr};
+  if (const DriverApi* known = kept.load()) {
+    return known;
   }
-  return loaded.value().get();
+  std::string tried;
+  void* library = open_library(tried);
+  if (library == nullptr) {
+    return Error{ErrorCode::environment,
+                 "no CUDA driver: none of " + tried + " can be opened; " + kDriverHint};
+  }
+  COPPICE_TRY(std::unique_ptr<DriverApi> api, resolve_all(library));
+  const DriverApi* first = nullptr;
+  if (kept.compare_exchange_strong(first, api.get())) {
+    return api.release();  // for the rest of the process
+  }
+  return first;
 }
 
 bool is_sticky(Status status) {

@@ -207,6 +207,8 @@ Evidence make_evidence(const EvidenceContext& context,
       .set("toolchain", context.toolchain)
       .set("isolation", context.lane->isolation());
   out.validation = cost_json(result.cost);
+  out.counters = result.counters;
+  out.memory_check = result.memory_check;
   const Result<Json> resources = Json::parse(result.resources, "resources");
   out.resources = resources.ok() ? *resources : Json();
   return out;

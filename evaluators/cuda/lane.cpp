@@ -36,14 +36,6 @@ std::vector<GuardRange> workspace_guards(const LaneJob& job, std::uint64_t workl
   return out;
 }
 
-std::uint64_t workspace_bytes(const LaneJob& job) {
-  std::uint64_t bytes = kGuardBytes;
-  for (const PlanToLoad& plan : job.plans) {
-    bytes = std::max(bytes, workspace_layout(plan.plan, kGuardBytes).bytes);
-  }
-  return bytes;
-}
-
 double total(const std::vector<float>& microseconds) {
   double out = 0;
   for (const float one : microseconds) {
@@ -118,6 +110,14 @@ Gate gate_of(FailureClass failure, bool first) {
 }
 
 }  // namespace
+
+std::uint64_t workspace_bytes(const LaneJob& job) {
+  std::uint64_t bytes = kGuardBytes;
+  for (const PlanToLoad& plan : job.plans) {
+    bytes = std::max(bytes, workspace_layout(plan.plan, kGuardBytes).bytes);
+  }
+  return bytes;
+}
 
 Result<CandidateClient> CudaLane::new_candidate() {
   for (const bool tighten : {candidate_setup_.tighten, false}) {
@@ -424,6 +424,12 @@ Result<LaneResult> CudaLane::evaluate(const LaneJob& job) {
   }
   out.verdict.gate = passed && job.timing ? Gate::paired_baseline : out.verdict.gate;
   COPPICE_TRY(out, finish(std::move(out), passed));
+  if (passed && job.watched) {
+    check_memory(job, out);
+  }
+  if (out.verdict.valid && job.counters) {
+    out.counters = count(job);
+  }
   out.cost.total = seconds_since(begin);
   return out;
 }

@@ -6,6 +6,7 @@
 #include "core/op.h"
 #include "evaluators/cuda/clients.h"
 #include "evaluators/cuda/host_reference.h"
+#include "evaluators/cuda/launch_once.h"
 #include "evaluators/cuda/nvrtc_toolchain.h"
 #include "evaluators/cuda/opponent.h"
 #include "evaluators/timing_stats.h"
@@ -41,6 +42,10 @@ struct LaneWorkload {
   std::vector<const ValueCase*> cases;  // of each set
 };
 
+struct LaneJob;
+// Room for the largest of its plans' workspaces.
+std::uint64_t workspace_bytes(const LaneJob& job);
+
 // What to run: plans into binaries, and how to judge.
 struct LaneJob {
   std::vector<std::string> binaries;
@@ -49,6 +54,8 @@ struct LaneJob {
   StopRule stop{};
   double give_up_below = -1e9;  // log speed-up that the candidate must be able to reach
   bool timing = true;
+  bool watched = false;   // small launches under a tool that checks each access, after all timing
+  bool counters = false;  // read the device's own, after all timing
   std::uint64_t order_seed = 1;
 };
 
@@ -74,7 +81,19 @@ struct LaneResult {
   std::vector<LaneTiming> timings;
   LaneCost cost;
   std::string resources;
+  std::optional<MemoryCheck> memory_check;   // where the job asked for it and it passed
+  std::optional<HardwareCounters> counters;  // where the job asked for them and it passed
 };
+
+// How far reference.cu is from reference.cpp, as a share of a precision class's limits.
+struct ReferenceAgreement {
+  std::int64_t workloads = 0, left_out = 0;  // too large for the host
+  std::int64_t compared = 0;                 // outputs, over all cases of values
+  double worst = 0;
+  std::string where;  // of the worst
+  double seconds = 0;
+};
+Json to_json(const ReferenceAgreement& agreement);
 
 // Used by one thread. Errors: the device, the judge or our own code; a failing candidate is a
 // LaneResult.
@@ -110,6 +129,9 @@ class CudaLane {
   const Json& opponent_details() const { return opponent_details_; }
   Result<LaneResult> evaluate(const LaneJob& job);
   bool has_baseline() const { return baseline_ != nullptr; }
+  // What is expected on the device against fp64 on the host, on the workloads small enough for
+  // that.
+  Result<ReferenceAgreement> compare_references(const PrecisionClass& precision);
   // Known-answer kernel in the judge and a fresh process: is the device still sound?
   Result<bool> device_is_sound();
 
@@ -151,6 +173,23 @@ class CudaLane {
   Result<bool> verify_state(const LaneJob& job, std::uint64_t workload, LaneResult& out);
   Result<LaneResult> finish(LaneResult out, bool passed);
   std::uint64_t flush_bytes() const;
+  Result<void> compare_references(std::uint64_t workload,
+                                  std::uint64_t set,
+                                  const PrecisionClass& precision,
+                                  ReferenceAgreement& out);
+  // lane_sanitize.cpp
+  std::vector<const PlanToLoad*> watched_plans(const LaneJob& job) const;
+  Result<LaunchOnce> alone(const LaneJob& job, const PlanToLoad& plan);
+  Result<MemoryCheck> watch(const LaneJob& job);
+  void check_memory(const LaneJob& job, LaneResult& out);
+  // lane_profile.cpp
+  HardwareCounters count(const LaneJob& job);
+  Result<void> count_all(const LaneJob& job, HardwareCounters& counters);
+  Result<CandidateClient> profiled_candidate(const LaneJob& job, HardwareCounters& counters);
+  Result<CandidateClient> profiled_candidate(const LaneJob& job,
+                                             const CandidateSetup& setup,
+                                             HardwareCounters& counters);
+  Result<void> check_profiled(const LaneJob& job, std::uint64_t workload, RunItem item);
   std::vector<RunItem> order(std::uint64_t workload, std::uint64_t salt, bool timed_only) const;
 
   const Op& op_;
@@ -166,6 +205,7 @@ class CudaLane {
   std::vector<std::string> opponent_outputs_;  // empty: the baseline is a kernel like others
   Json opponent_details_;
   CandidateSetup candidate_setup_;
+  std::string trusted_cubin_;  // the judge's kernels
   std::map<std::uint64_t, double> baseline_us_;
   std::optional<std::uint64_t> drawn_;
   std::uint64_t workspace_slot_ = 0;

@@ -105,7 +105,8 @@ Result<JudgeSetup> CudaLane::judge_setup() {
   if (compiled.failure != FailureClass::none) {
     return Error{ErrorCode::environment, "the judge's kernels do not compile: " + compiled.message};
   }
-  out.trusted_cubin = std::move(compiled.binary);
+  trusted_cubin_ = std::move(compiled.binary);
+  out.trusted_cubin = trusted_cubin_;
   std::map<std::map<std::string, std::string, std::less<>>, std::string> binaries;
   for (const LaneWorkload& w : workloads_) {
     ValueMap values = workload_values(op_, suite_, *w.workload);

@@ -33,6 +33,8 @@ Evidence passed() {
   performance.log_noise = std::numeric_limits<double>::infinity();
   evidence.performance = performance;
   evidence.resources = Json::object().set("registers", 128);
+  evidence.counters.emplace();
+  evidence.counters->unavailable = "no libcupti";
   return evidence;
 }
 
@@ -216,6 +218,8 @@ TEST_CASE("fields survive an event's round trip") {
   CHECK(evidence.performance->log_cost == -0.1);
   CHECK(evidence.performance->log_noise == std::numeric_limits<double>::infinity());
   CHECK(evidence.resources == Json::object().set("registers", 128));
+  REQUIRE(evidence.counters);
+  CHECK(evidence.counters->unavailable == "no libcupti");
   CHECK(evidence.environment.is_null());
   const std::vector<Event> events = one_of_each();
   const auto first = std::ranges::find_if(
