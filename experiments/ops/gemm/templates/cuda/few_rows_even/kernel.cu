@@ -12,7 +12,7 @@ constexpr int kUnits = PARTS * WARPGROUPS;           // that add up a tile
 constexpr int kEights = ROWS / 8;                    // of weight rows
 constexpr int kOwned = (kEights + kUnits - 1) / kUnits;  // of which a unit adds up so many for all
 constexpr int kPiece = kOwned * 128 * 16;                // bytes of them from one other unit
-constexpr int kInbox = (kUnits - 1) * kPiece;
+enum : int { kInbox = (kUnits - 1) * kPiece };  // may be 0, which a variable must not be
 constexpr int kThreads = WARPGROUPS * 128 + 64;
 // A stage is one warpgroup's for good, and it lets go of one only after the products of its next.
 static_assert(STAGES % WARPGROUPS == 0 && AHEAD % WARPGROUPS == 0);

@@ -1,6 +1,6 @@
 // Decode attention in one kernel: a block has a share of one sequence's keys and values of one head,
-// which a warp copies through tensor maps into a deep shared ring, a lane a tile; the other warps compute
-// from it. The blocks of a (sequence, head) are a cluster and merge what they found through each other's
+// which comes through tensor maps into a deep shared ring: all of it copied by one warp, a lane a tile,
+// while the others compute, or under OWN by each warp for itself. The blocks of a (sequence, head) are a cluster and merge what they found through each other's
 // shared memory, so nothing goes back to global memory but the result.
 #include "coppice_hopper.cuh"
 
@@ -15,7 +15,7 @@ constexpr int kResults = GROUP * HEAD_DIM;
 constexpr int kOwned = kResults / SPLITS;      // that a block merges for its cluster
 constexpr int kRun = kOwned < HEAD_DIM ? kOwned : HEAD_DIM;  // of which so many belong to one head
 constexpr int kTilesPerPage = PAGE_SIZE / kTile;
-constexpr int kThreads = (WARPS + 1) * 32;
+constexpr int kThreads = (WARPS + (OWN ? 0 : 1)) * 32;
 constexpr float kLog2e = 1.4426950408889634f;
 
 // Shared memory, from a multiple of 1,024 on: the ring, then
@@ -31,7 +31,12 @@ struct State {
 
 // Where 16 bytes lie: number `sixteen` of token `row`, from a tile's first key or value on.
 static __device__ __forceinline__ int place_of(int row, int sixteen) {
+#if WHOLE  // a token's bytes lie together
+  const int line = row * (HEAD_DIM / 64) + sixteen / 8;
+  return line * 128 + ((sixteen ^ line) & 7) * 16;
+#else
   return sixteen / 8 * kSlab + row * 128 + ((sixteen ^ row) & 7) * 16;
+#endif
 }
 
 // A box brings what lies behind the last token as well, which may be no number; a weight of zero does
@@ -147,18 +152,34 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const int split = blockIdx.x, kv_head = blockIdx.y, batch = blockIdx.z;
   const coppice_u32 base = (coppice_shared(shared) + 1023) / 1024 * 1024;
   unsigned char* const aligned = shared + (base - coppice_shared(shared));
-  const coppice_u32 full = base + kFull, empty = base + kEmpty;
+  const coppice_u32 full = base + kFull;
+  [[maybe_unused]] const coppice_u32 empty = base + kEmpty;
 #if SPLITS > 1
   coppice_cluster_arrive();  // the others' shared memory is there when all have come here
 #endif
   // The page numbers of this share when all sequences are equally long and fill the table: on their way
   // together with the real bounds.
   constexpr long long kRefs = PAGE_REFS;
-  const long long guess = min(kRefs * (batch * SPLITS + split) / (BATCH * SPLITS) + lane / kTilesPerPage,
+#if OWN
+  const int of_lane = warp + lane * WARPS;  // the tile of this share whose page the lane looks up
+#else
+  const int of_lane = lane;
+#endif
+  const long long guess = min(kRefs * (batch * SPLITS + split) / (BATCH * SPLITS) + of_lane / kTilesPerPage,
                               kRefs - 1);
-  const int guessed = warp == WARPS ? indices[guess] : 0;
+  const int guessed = OWN || warp == WARPS ? indices[guess] : 0;
   const int first_page = indptr[batch], pages = indptr[batch + 1] - first_page;
   const int last = last_page_len[batch];
+#if OWN
+  if (lane == 0) {  // its own barriers, which nobody else waits for
+    coppice_prefetch_map(keys);
+    coppice_prefetch_map(values);
+    for (int i = 0; i < DEPTH; ++i) {
+      coppice_barrier_init(full + 8 * (warp * DEPTH + i), 1);
+    }
+    coppice_barrier_fence();
+  }
+#else
   if (threadIdx.x == WARPS * 32) {
     coppice_prefetch_map(keys);
     coppice_prefetch_map(values);
@@ -168,6 +189,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     }
     coppice_barrier_fence();
   }
+#endif
   const int group_head = (batch * KV_HEADS + kv_head) * GROUP;
   coppice_u32 query[kSteps][2];
   if (warp < WARPS) {
@@ -197,29 +219,62 @@ extern "C" __global__ void __launch_bounds__(kThreads)
       w.acc[d][i] = 0.0f;
     }
   }
+#ifdef POLICY_EVICT_FIRST
+  const coppice_u64 policy = coppice_evict_first();
+#else
+  const coppice_u64 policy = coppice_evict_normal();
+#endif
+  const auto page_at = [&](int t) {  // of the t-th tile of this share
+    return t < count ? indices[first_page + (first_tile + t) / kTilesPerPage] : 0;
+  };
+  const long long mine = static_cast<long long>(first_page) + (first_tile + of_lane) / kTilesPerPage;
+  int page = (OWN || warp == WARPS) && of_lane < count ? (mine == guess ? guessed : indices[mine]) : 0;
+  const auto send = [&](int t, int stage, int number) {
+    const int row = number * PAGE_SIZE + (first_tile + t) % kTilesPerPage * kTile;
+    const int slab = kv_head * (HEAD_DIM / 64);
+    const coppice_u32 to = base + stage * kStage;
+    coppice_barrier_expect(full + 8 * stage, kStage);
+    coppice_copy_solid(to, keys, 0, WHOLE ? slab : row, WHOLE ? row : slab, full + 8 * stage, policy);
+    coppice_copy_solid(to + kHalf, values, 0, WHOLE ? slab : row, WHOLE ? row : slab, full + 8 * stage, policy);
+  };
+#if OWN
+  const int own = count > warp ? (count - warp + WARPS - 1) / WARPS : 0;  // tiles of this warp
+  const int ring = warp * DEPTH;
+  __syncwarp();  // the barriers are there
+#pragma unroll 1
+  for (int i = 0; i < DEPTH && i < own; ++i) {
+    const int number = __shfl_sync(~0u, page, i);
+    if (lane == 0) {
+      send(warp + i * WARPS, ring + i, number);
+    }
+  }
+  int later = page_at(warp + (32 + lane) * WARPS);
+  int stage = 0, phase = 0;
+#pragma unroll 1
+  for (int i = 0; i < own; ++i) {
+    coppice_barrier_wait(full + 8 * (ring + stage), phase);
+    attend(w, base + (ring + stage) * kStage, length - (first_tile + warp + i * WARPS) * kTile, sm_scale * kLog2e,
+           query, lane);
+    const int next = i + DEPTH;
+    if (next % 32 == 0) {
+      page = later;
+      later = page_at(warp + (next + 32 + lane) * WARPS);
+    }
+    const int number = __shfl_sync(~0u, page, next % 32);  // and all lanes have read the stage
+    if (lane == 0 && next < own) {
+      send(warp + next * WARPS, ring + stage, number);
+    }
+    if (++stage == DEPTH) {
+      stage = 0;
+      phase ^= 1;
+    }
+  }
+#else
   __syncthreads();  // the barriers are there
   if (warp == WARPS) {
-#ifdef POLICY_EVICT_FIRST
-    const coppice_u64 policy = coppice_evict_first();
-#else
-    const coppice_u64 policy = coppice_evict_normal();
-#endif
-    const auto page_at = [&](int t) {  // of the t-th tile of this share
-      return t < count ? indices[first_page + (first_tile + t) / kTilesPerPage] : 0;
-    };
-    const long long mine = static_cast<long long>(first_page) + (first_tile + lane) / kTilesPerPage;
-    int page = lane < count ? (mine == guess ? guessed : indices[mine]) : 0;
-    const auto send = [&](int t, int number) {
-      const int stage = t % kStages;
-      const int row = number * PAGE_SIZE + (first_tile + t) % kTilesPerPage * kTile;
-      const coppice_u32 to = base + stage * kStage;
-      coppice_barrier_expect(full + 8 * stage, kStage);
-      coppice_copy_solid(to, keys, 0, row, kv_head * (HEAD_DIM / 64), full + 8 * stage, policy);
-      coppice_copy_solid(to + kHalf, values, 0, row, kv_head * (HEAD_DIM / 64), full + 8 * stage, policy);
-    };
     constexpr int kAtOnce = kStages < 32 ? kStages : 32;
     if (lane < min(count, kAtOnce)) {
-      send(lane, page);
+      send(lane, lane, page);
     }
     int next = page_at(32 + lane);
     for (int t = kAtOnce; t < count; ++t) {
@@ -231,7 +286,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
         if (t >= kStages) {
           coppice_barrier_wait(empty + 8 * (t % kStages), (t / kStages - 1) & 1);
         }
-        send(t, page);
+        send(t, t % kStages, page);
       }
       __syncwarp();
     }
@@ -248,6 +303,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
       }
     }
   }
+#endif
   __syncthreads();  // the ring is read: its place is free for the warps' records
   auto* const records = reinterpret_cast<float(*)[GROUP][kRecord]>(aligned);
   if (warp < WARPS) {
