@@ -231,7 +231,7 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
 }
 
 static __device__ __forceinline__ float gated(float gate, float up) {
-  return gate / (1.0f + coppice_exp2(-1.4426950408889634f * gate)) * up;
+  return __fdividef(gate, 1.0f + coppice_exp2(-1.4426950408889634f * gate)) * up;
 }
 
 // Gate and up of one index lie in one thread, as do their neighbours in the other slab.
