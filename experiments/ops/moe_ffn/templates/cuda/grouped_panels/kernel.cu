@@ -295,7 +295,7 @@ static __device__ __forceinline__ void store_parts(const float (&d)[kWidth / 2],
 static __device__ __forceinline__ void release(coppice_u32 empty, int lane) {
 #if SHARE > 1
   if (lane < SHARE) {
-    coppice_barrier_arrive_remote(coppice_map_shared(empty, lane));
+    coppice_barrier_release_remote(coppice_map_shared(empty, lane));
   }
 #else
   if (lane == 0) {
