@@ -53,7 +53,7 @@ struct Table {
 
 // sorted[row]: the slot of a row, -1 for those that only fill up.
 extern "C" __global__ void __launch_bounds__(1024)
-    sort(const int* ids, int* sorted, int* table, long long slots, long long all_experts) {
+    sort(const int* ids, int* sorted, int* place, int* table, long long slots, long long all_experts) {
   __shared__ int next[kMostExperts];
 #if PDL
   coppice_launch_dependents();
@@ -103,7 +103,9 @@ extern "C" __global__ void __launch_bounds__(1024)
   __syncthreads();
 #pragma unroll 8
   for (int slot = threadIdx.x; slot < count; slot += 1024) {
-    sorted[atomicAdd(&next[ids[slot]], 1)] = slot;
+    const int row = atomicAdd(&next[ids[slot]], 1);
+    sorted[row] = slot;
+    place[slot] = row;
   }
 }
 
@@ -271,22 +273,21 @@ static __device__ __forceinline__ void store_inner(const float (&d)[P::kRowTiles
   }
 }
 
+// Parts lie in the order of the rows: here nothing is looked up.
 template <class P, int kWidth>
 static __device__ __forceinline__ void store_parts(const float (&d)[kWidth / 2], const Work& w, int slab,
-                                                   const Sizes& sizes, coppice_bf16* parts, const int* sorted,
-                                                   int lane) {
+                                                   const Sizes& sizes, coppice_bf16* parts, int lane) {
   const int row = w.row_block * P::kTileRows + slab * 16;
   if (row >= sizes.hidden) {
     return;
   }
+  coppice_bf16* to = parts + (w.first + lane / 4) * static_cast<long long>(sizes.hidden) + row + lane % 4 * 4;
 #pragma unroll
-  for (int j = 0; j < kWidth / 8; ++j) {
+  for (int j = 0; j < kWidth / 8; ++j, to += 8 * sizes.hidden) {
     const coppice_u32 low = coppice_transpose(coppice_pack(d[4 * j], d[4 * j + 1]));
     const coppice_u32 high = coppice_transpose(coppice_pack(d[4 * j + 2], d[4 * j + 3]));
-    const int column = 8 * j + lane / 4;
-    if (column < w.count) {
-      const long long slot = sorted[w.first + column];
-      coppice_write(parts + slot * sizes.hidden + row + lane % 4 * 4, make_uint2(low, high));
+    if (8 * j + lane / 4 < w.count) {
+      coppice_write(to, make_uint2(low, high));
     }
   }
 }
@@ -311,7 +312,7 @@ struct Reader {
 
 template <class P, int kWidth>
 static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, const Work& w,
-                                                const Sizes& sizes, void* result, const int* sorted) {
+                                                const Sizes& sizes, void* result) {
   const int group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4, steps = P::steps(sizes);
   int lane = threadIdx.x % 32;
   float acc[P::kRowTiles][kWidth / 2];  // set here: else each width's would live through all tiles
@@ -363,7 +364,7 @@ static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, co
 #pragma unroll
     for (int m = 0; m < P::kRowTiles; ++m) {
       const int slab = (group * P::kRowTiles + m) * 4 + warp;
-      store_parts<P, kWidth>(acc[m], done, slab, sizes, static_cast<coppice_bf16*>(result), sorted, lane);
+      store_parts<P, kWidth>(acc[m], done, slab, sizes, static_cast<coppice_bf16*>(result), lane);
     }
   }
 }
@@ -371,15 +372,14 @@ static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, co
 // The narrowest product that holds the tile's tokens.
 template <class P, int kWidth>
 static __device__ __forceinline__ void multiply_fitting(const Ring& ring, Reader& at, const Work& w,
-                                                        const Sizes& sizes, void* result,
-                                                        const int* sorted) {
+                                                        const Sizes& sizes, void* result) {
   if constexpr (kWidth + GRAIN <= P::kColumns) {
     if (w.count > kWidth) {
-      multiply_fitting<P, kWidth + GRAIN>(ring, at, w, sizes, result, sorted);
+      multiply_fitting<P, kWidth + GRAIN>(ring, at, w, sizes, result);
       return;
     }
   }
-  multiply<P, kWidth>(ring, at, w, sizes, result, sorted);
+  multiply<P, kWidth>(ring, at, w, sizes, result);
 }
 
 // Nobody goes whom the other block still writes to.
@@ -391,9 +391,8 @@ static __device__ __forceinline__ void leave() {
 }
 
 template <class P>
-static __device__ __forceinline__ void run(const char* panels, const int* sorted, const int* lists, void* result,
-                                           const Sizes& sizes, const coppice_tensor_map& weights,
-                                           unsigned char* shared) {
+static __device__ __forceinline__ void run(const char* panels, const int* lists, void* result, const Sizes& sizes,
+                                           const coppice_tensor_map& weights, unsigned char* shared) {
   Ring ring;
   ring.stages = (coppice_shared(shared) + kAlign - 1) / kAlign * kAlign;
   ring.full = ring.stages + P::kStages * P::kStageBytes;
@@ -431,7 +430,7 @@ static __device__ __forceinline__ void run(const char* panels, const int* sorted
     Reader at;
     const int total = all_tiles<P>(table, sizes);
     for (int tile = blockIdx.x / SHARE; tile < total; tile += gridDim.x / SHARE) {
-      multiply_fitting<P, NARROWEST>(ring, at, find_work<P>(table, sizes, tile), sizes, result, sorted);
+      multiply_fitting<P, NARROWEST>(ring, at, find_work<P>(table, sizes, tile), sizes, result);
     }
     leave();
   }
@@ -444,27 +443,27 @@ static __device__ __forceinline__ Sizes sizes_of(long long tokens, long long top
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
-    gate_up(const char* panels, const int* sorted, const int* table, char* inner, long long tokens,
+    gate_up(const char* panels, const int* table, char* inner, long long tokens,
             long long top_k, long long hidden, long long depth, long long experts, long long rows,
             const __grid_constant__ coppice_tensor_map weights) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  run<Product<true>>(panels, sorted, table, inner, sizes_of(tokens, top_k, hidden, depth, experts, rows), weights,
+  run<Product<true>>(panels, table, inner, sizes_of(tokens, top_k, hidden, depth, experts, rows), weights,
                      shared);
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
-    down(const char* inner, const int* sorted, const int* table, coppice_bf16* parts, long long tokens,
+    down(const char* inner, const int* table, coppice_bf16* parts, long long tokens,
          long long top_k, long long hidden, long long depth, long long experts, long long rows,
          const __grid_constant__ coppice_tensor_map weights) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  run<Product<false>>(inner, sorted, table, parts, sizes_of(tokens, top_k, hidden, depth, experts, rows), weights,
+  run<Product<false>>(inner, table, parts, sizes_of(tokens, top_k, hidden, depth, experts, rows), weights,
                       shared);
 }
 
 // ---- the weighted sum: eight neighbouring elements a thread ----
 
 extern "C" __global__ void __launch_bounds__(128)
-    merge(const coppice_bf16* parts, const float* routing, coppice_bf16* out, long long top_k, long long hidden) {
+    merge(const coppice_bf16* parts, const int* place, const float* routing, coppice_bf16* out, long long top_k, long long hidden) {
 #if PDL
   coppice_wait_for_previous();
 #endif
@@ -477,7 +476,7 @@ extern "C" __global__ void __launch_bounds__(128)
 #pragma unroll 8
   for (int j = 0; j < top_k; ++j) {
     const long long slot = token * top_k + j;
-    const uint4 v = *reinterpret_cast<const uint4*>(parts + slot * hidden + d);
+    const uint4 v = *reinterpret_cast<const uint4*>(parts + place[slot] * hidden + d);
     const coppice_u32 words[4] = {v.x, v.y, v.z, v.w};
     const float weight = routing[slot];
 #pragma unroll
