@@ -99,6 +99,11 @@ static __device__ __forceinline__ void coppice_barrier_arrive_when_copied(coppic
 static __device__ __forceinline__ void coppice_barrier_arrive_remote(coppice_u32 barrier) {
   asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
+// As that where nothing written is to be seen by the other block: it orders no stores, which costs a
+// fence of the whole device.
+static __device__ __forceinline__ void coppice_barrier_release_remote(coppice_u32 barrier) {
+  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
 // A wait after which stores by other blocks of the cluster are seen.
 static __device__ __forceinline__ void coppice_barrier_wait_cluster(coppice_u32 barrier, coppice_u32 phase) {
   asm volatile(

@@ -31,6 +31,18 @@ static __device__ __forceinline__ void coppice_tensor_copy5(coppice_u32 to, cons
       "l"(&map), "r"(barrier), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(x[4]), "l"(policy)
       : "memory");
 }
+// To the same place in each block of the cluster that `blocks` names (a bit each), each of whose
+// barriers, at the same place, hears of its own copy.
+static __device__ __forceinline__ void coppice_tensor_copy5_multicast(coppice_u32 to, const coppice_tensor_map& map,
+                                                                      coppice_u32 barrier, const int (&x)[5],
+                                                                      coppice_u16 blocks, coppice_u64 policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster"
+      ".L2::cache_hint [%0], "
+      "[%1, {%3, %4, %5, %6, %7}], [%2], %8, %9;" ::"r"(to),
+      "l"(&map), "r"(barrier), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(x[4]), "h"(blocks), "l"(policy)
+      : "memory");
+}
 // Before the tensor cores or the copy engine read what ordinary stores or cp.async wrote.
 static __device__ __forceinline__ void coppice_async_fence() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");

@@ -3,7 +3,8 @@
 // swizzle that the tensor cores read, so that a step's tokens of a tile are one plain copy; the first
 // product leaves its result in panels too. Weights come through tensor maps; one thread feeds the ring
 // of a persistent block, two warpgroups multiply. Weights are the row operand, an expert's tokens the
-// columns; gate and up rows alternate in groups of eight, so that SwiGLU happens in registers.
+// columns; gate and up rows alternate in groups of eight, so that SwiGLU happens in registers. Two blocks
+// of a cluster (SHARE) have neighbouring columns of the same weights: each brings half of these to both.
 #include "coppice_wgmma.cuh"
 
 constexpr int kThreads = 384;
@@ -27,7 +28,9 @@ struct Product {
     kWeightBytes = kTileRows * 128,
     kStageBytes = kWeightBytes + kColumns * 128,
     kFitting = kRingBytes / (kStageBytes + 16),
-    kStages = kFitting < STAGES ? kFitting : STAGES
+    kStages = kFitting < STAGES ? kFitting : STAGES,
+    kBoxes = kIsUp && kRowTiles == 2 ? 4 : SHARE,  // of a step's weights
+    kBoxBytes = kWeightBytes / kBoxes
   };
   static __device__ __forceinline__ int steps(const Sizes& s) { return (kUp ? s.hidden : s.inter) / 64; }
   static __device__ __forceinline__ int row_blocks(const Sizes& s) {
@@ -35,8 +38,8 @@ struct Product {
   }
 };
 
-// Four lists of experts + 1 numbers: an expert's first row in a panel, how many column tiles are before
-// it, for up and for down, and its number of slots.
+// Four lists of experts + 1 numbers: an expert's first row in a panel, how many column tiles (of all
+// blocks of a cluster together) are before it, for up and for down, and its number of slots.
 struct Table {
   const int *start, *tiles_up, *tiles_down, *count;
   __device__ Table(const int* lists, int experts)
@@ -50,7 +53,7 @@ struct Table {
 
 // sorted[row]: the slot of a row, -1 for those that only fill up.
 extern "C" __global__ void __launch_bounds__(1024)
-    sort(const int* ids, int* sorted, int* table, long long slots, long long all_experts) {
+    sort(const int* ids, int* sorted, int* place, int* table, long long slots, long long all_experts) {
   __shared__ int next[kMostExperts];
 #if PDL
   coppice_launch_dependents();
@@ -67,7 +70,7 @@ extern "C" __global__ void __launch_bounds__(1024)
   __syncthreads();
   if (threadIdx.x < 96) {  // a warp each: rows, column tiles of up, column tiles of down
     const int which = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int width = which == 0 ? 8 : which == 1 ? COLUMNS_UP : COLUMNS_DOWN;
+    const int width = which == 0 ? 8 : SHARE * (which == 1 ? COLUMNS_UP : COLUMNS_DOWN);
     int* list = table + which * (experts + 1);
     int before = 0;
     for (int base = 0; base < experts; base += 32) {
@@ -100,7 +103,9 @@ extern "C" __global__ void __launch_bounds__(1024)
   __syncthreads();
 #pragma unroll 8
   for (int slot = threadIdx.x; slot < count; slot += 1024) {
-    sorted[atomicAdd(&next[ids[slot]], 1)] = slot;
+    const int row = atomicAdd(&next[ids[slot]], 1);
+    sorted[row] = slot;
+    place[slot] = row;
   }
 }
 
@@ -153,13 +158,13 @@ static __device__ __forceinline__ Work find_work(const Table& table, const Sizes
   }
   // Neighbours share the weights: all column tiles of one block of rows follow each other.
   const int local = tile - tiles[low] * each, of_expert = tiles[low + 1] - tiles[low];
-  const int column = local % of_expert, count = table.count[low];
-  const int width = ((count + of_expert - 1) / of_expert + 7) / 8 * 8;
+  const int column = local % of_expert * SHARE + static_cast<int>(blockIdx.x) % SHARE, count = table.count[low];
+  const int parts = of_expert * SHARE, width = ((count + parts - 1) / parts + 7) / 8 * 8;
   Work w;
   w.expert = low;
   w.row_block = local / of_expert;
   w.first = table.start[low] + column * width;
-  w.count = min(width, count - column * width);
+  w.count = max(0, min(width, count - column * width));
   return w;
 }
 
@@ -167,24 +172,27 @@ struct Ring {
   coppice_u32 stages, full, empty;
 };
 
-// A tile's weights of one step: 128 bytes of each row, in boxes. The rows of a warp's sixteen are in an order
-// that gives each thread four neighbours of the result: of the second product, rows 4 q + 2 h + e as h, q, e;
-// of the first, gate and up of eight indices, and of two such slabs the indices 4 q + 2 slab + e.
-template <class P, class Visit>
-static __device__ __forceinline__ void each_box(const Work& w, int depth, const Sizes& s, Visit visit) {
+// Where box i of a tile's weights of one step begins: 128 bytes of each row. The rows of a warp's sixteen are
+// in an order that gives each thread four neighbours of the result: of the second product, rows
+// 4 q + 2 h + e as h, q, e; of the first, gate and up of eight indices, and of two such slabs (boxes by
+// warpgroup and slab) the indices 4 q + 2 slab + e.
+template <class P>
+static __device__ __forceinline__ void fetch_box(coppice_u32 to, const coppice_tensor_map& weights, coppice_u32 full,
+                                                 const Work& w, int depth, int i, const Sizes& s, coppice_u64 policy) {
+  int at[5] = {depth, 0, 0, 0, 0};
   if constexpr (P::kUp == 0) {
-    const int at[5] = {depth, 0, 0, 0, w.expert * (s.hidden / 16) + w.row_block * (P::kTileRows / 16)};
-    visit(at, 0);
+    at[4] = w.expert * (s.hidden / 16) + w.row_block * (P::kTileRows / 16) + i * (P::kTileRows / 16 / P::kBoxes);
   } else if constexpr (P::kRowTiles == 1) {
-    const int at[5] = {depth, 0, 0, 0, w.expert * (s.inter / 4) + w.row_block * 8};
-    visit(at, 0);
+    at[4] = w.expert * (s.inter / 4) + w.row_block * 8 + i * (8 / P::kBoxes);
   } else {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {  // by group and slab of 64 rows
-      const int at[5] = {depth, i % 2 * 2, 0, 0, w.expert * (s.inter / 8) + w.row_block * 8 + i / 2 * 4};
-      visit(at, i * 8192);
-    }
+    at[1] = i % 2 * 2;
+    at[4] = w.expert * (s.inter / 8) + w.row_block * 8 + i / 2 * 4;
   }
+#if SHARE > 1
+  coppice_tensor_copy5_multicast(to + i * P::kBoxBytes, weights, full, at, (1 << SHARE) - 1, policy);
+#else
+  coppice_tensor_copy5(to + i * P::kBoxBytes, weights, full, at, policy);
+#endif
 }
 
 // The thread that feeds the ring.
@@ -200,19 +208,27 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
   const int total = all_tiles<P>(table, sizes), steps = P::steps(sizes);
   const long long panel_bytes = sizes.rows * 128ll;
   int stage = 0, phase = 1;
-  for (int tile = blockIdx.x; tile < total; tile += gridDim.x) {
+  const int mine = static_cast<int>(blockIdx.x) % SHARE * (P::kBoxes / SHARE);
+  for (int tile = blockIdx.x / SHARE; tile < total; tile += gridDim.x / SHARE) {
     const Work w = find_work<P>(table, sizes, tile);
     const char* from = panels + w.first * 128ll;
     const int bytes = (w.count + 7) / 8 * 1024;
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
       const coppice_u32 to = ring.stages + stage * P::kStageBytes, full = ring.full + 8 * stage;
+#if SHARE > 1
+      coppice_barrier_wait_cluster(ring.empty + 8 * stage, phase);  // in both blocks
+#else
       coppice_barrier_wait(ring.empty + 8 * stage, phase);
+#endif
       coppice_barrier_expect(full, P::kWeightBytes + bytes);
-      each_box<P>(w, step * 64, sizes, [&](const int(&at)[5], int offset) {
-        coppice_tensor_copy5(to + offset, weights, full, at, once);
-      });
-      coppice_bulk_policy(to + P::kWeightBytes, from, bytes, full, often);
+#pragma unroll
+      for (int i = 0; i < P::kBoxes / SHARE; ++i) {
+        fetch_box<P>(to, weights, full, w, step * 64, mine + i, sizes, once);
+      }
+      if (SHARE == 1 || bytes > 0) {
+        coppice_bulk_policy(to + P::kWeightBytes, from, bytes, full, often);
+      }
       from += panel_bytes;
       if (++stage == P::kStages) {
         stage = 0;
@@ -257,24 +273,36 @@ static __device__ __forceinline__ void store_inner(const float (&d)[P::kRowTiles
   }
 }
 
+// Parts lie in the order of the rows: here nothing is looked up.
 template <class P, int kWidth>
 static __device__ __forceinline__ void store_parts(const float (&d)[kWidth / 2], const Work& w, int slab,
-                                                   const Sizes& sizes, coppice_bf16* parts, const int* sorted,
-                                                   int lane) {
+                                                   const Sizes& sizes, coppice_bf16* parts, int lane) {
   const int row = w.row_block * P::kTileRows + slab * 16;
   if (row >= sizes.hidden) {
     return;
   }
+  coppice_bf16* to = parts + (w.first + lane / 4) * static_cast<long long>(sizes.hidden) + row + lane % 4 * 4;
 #pragma unroll
-  for (int j = 0; j < kWidth / 8; ++j) {
+  for (int j = 0; j < kWidth / 8; ++j, to += 8 * sizes.hidden) {
     const coppice_u32 low = coppice_transpose(coppice_pack(d[4 * j], d[4 * j + 1]));
     const coppice_u32 high = coppice_transpose(coppice_pack(d[4 * j + 2], d[4 * j + 3]));
-    const int column = 8 * j + lane / 4;
-    if (column < w.count) {
-      const long long slot = sorted[w.first + column];
-      coppice_write(parts + slot * sizes.hidden + row + lane % 4 * 4, make_uint2(low, high));
+    if (8 * j + lane / 4 < w.count) {
+      coppice_write(to, make_uint2(low, high));
     }
   }
+}
+
+// A consuming warp says that it has read a stage, to all who write there.
+static __device__ __forceinline__ void release(coppice_u32 empty, int lane) {
+#if SHARE > 1
+  if (lane < SHARE) {
+    coppice_barrier_release_remote(coppice_map_shared(empty, lane));
+  }
+#else
+  if (lane == 0) {
+    coppice_barrier_arrive(empty);
+  }
+#endif
 }
 
 // A consuming warpgroup's place in the ring.
@@ -284,7 +312,7 @@ struct Reader {
 
 template <class P, int kWidth>
 static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, const Work& w,
-                                                const Sizes& sizes, void* result, const int* sorted) {
+                                                const Sizes& sizes, void* result) {
   const int group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4, steps = P::steps(sizes);
   int lane = threadIdx.x % 32;
   float acc[P::kRowTiles][kWidth / 2];  // set here: else each width's would live through all tiles
@@ -313,9 +341,7 @@ static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, co
     coppice_wgmma_commit();
     if (step > 0) {
       coppice_wgmma_wait<1>();  // the step before has been read
-      if (lane == 0) {
-        coppice_barrier_arrive(ring.empty + 8 * before);
-      }
+      release(ring.empty + 8 * before, lane);
     }
     before = at.stage;
     if (++at.stage == P::kStages) {
@@ -328,9 +354,7 @@ static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, co
   for (int m = 0; m < P::kRowTiles; ++m) {
     coppice_wgmma_hold(acc[m]);
   }
-  if (lane == 0) {
-    coppice_barrier_arrive(ring.empty + 8 * before);
-  }
+  release(ring.empty + 8 * before, lane);
   int from = w.first;
   asm volatile("" : "+r"(from), "+r"(lane));  // no address is worked out before the product is done
   const Work done{w.expert, w.row_block, from, w.count};
@@ -340,7 +364,7 @@ static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, co
 #pragma unroll
     for (int m = 0; m < P::kRowTiles; ++m) {
       const int slab = (group * P::kRowTiles + m) * 4 + warp;
-      store_parts<P, kWidth>(acc[m], done, slab, sizes, static_cast<coppice_bf16*>(result), sorted, lane);
+      store_parts<P, kWidth>(acc[m], done, slab, sizes, static_cast<coppice_bf16*>(result), lane);
     }
   }
 }
@@ -348,21 +372,27 @@ static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, co
 // The narrowest product that holds the tile's tokens.
 template <class P, int kWidth>
 static __device__ __forceinline__ void multiply_fitting(const Ring& ring, Reader& at, const Work& w,
-                                                        const Sizes& sizes, void* result,
-                                                        const int* sorted) {
+                                                        const Sizes& sizes, void* result) {
   if constexpr (kWidth + GRAIN <= P::kColumns) {
     if (w.count > kWidth) {
-      multiply_fitting<P, kWidth + GRAIN>(ring, at, w, sizes, result, sorted);
+      multiply_fitting<P, kWidth + GRAIN>(ring, at, w, sizes, result);
       return;
     }
   }
-  multiply<P, kWidth>(ring, at, w, sizes, result, sorted);
+  multiply<P, kWidth>(ring, at, w, sizes, result);
+}
+
+// Nobody goes whom the other block still writes to.
+static __device__ __forceinline__ void leave() {
+#if SHARE > 1
+  __syncwarp();
+  coppice_cluster_sync();
+#endif
 }
 
 template <class P>
-static __device__ __forceinline__ void run(const char* panels, const int* sorted, const int* lists, void* result,
-                                           const Sizes& sizes, const coppice_tensor_map& weights,
-                                           unsigned char* shared) {
+static __device__ __forceinline__ void run(const char* panels, const int* lists, void* result, const Sizes& sizes,
+                                           const coppice_tensor_map& weights, unsigned char* shared) {
   Ring ring;
   ring.stages = (coppice_shared(shared) + kAlign - 1) / kAlign * kAlign;
   ring.full = ring.stages + P::kStages * P::kStageBytes;
@@ -371,7 +401,7 @@ static __device__ __forceinline__ void run(const char* panels, const int* sorted
   if (threadIdx.x == 0) {
     for (int i = 0; i < P::kStages; ++i) {
       coppice_barrier_init(ring.full + 8 * i, 1);
-      coppice_barrier_init(ring.empty + 8 * i, 8);
+      coppice_barrier_init(ring.empty + 8 * i, 8 * SHARE);
     }
     coppice_barrier_fence();
     coppice_prefetch_map(weights);
@@ -383,6 +413,9 @@ static __device__ __forceinline__ void run(const char* panels, const int* sorted
   for (int i = threadIdx.x; i < 4 * (sizes.experts + 1); i += kThreads) {
     own[i] = lists[i];
   }
+#if SHARE > 1
+  coppice_cluster_sync();  // all barriers are there
+#endif
   __syncthreads();
   const Table table(own, sizes.experts);
   if (threadIdx.x < 128) {
@@ -391,13 +424,15 @@ static __device__ __forceinline__ void run(const char* panels, const int* sorted
       asm volatile("fence.proxy.async.global;" ::: "memory");  // ordinary stores wrote the panels
       feed<P>(ring, table, sizes, panels, weights);
     }
+    leave();
   } else {
     coppice_take_registers<232>();
     Reader at;
     const int total = all_tiles<P>(table, sizes);
-    for (int tile = blockIdx.x; tile < total; tile += gridDim.x) {
-      multiply_fitting<P, NARROWEST>(ring, at, find_work<P>(table, sizes, tile), sizes, result, sorted);
+    for (int tile = blockIdx.x / SHARE; tile < total; tile += gridDim.x / SHARE) {
+      multiply_fitting<P, NARROWEST>(ring, at, find_work<P>(table, sizes, tile), sizes, result);
     }
+    leave();
   }
 }
 
@@ -408,27 +443,27 @@ static __device__ __forceinline__ Sizes sizes_of(long long tokens, long long top
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
-    gate_up(const char* panels, const int* sorted, const int* table, char* inner, long long tokens,
+    gate_up(const char* panels, const int* table, char* inner, long long tokens,
             long long top_k, long long hidden, long long depth, long long experts, long long rows,
             const __grid_constant__ coppice_tensor_map weights) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  run<Product<true>>(panels, sorted, table, inner, sizes_of(tokens, top_k, hidden, depth, experts, rows), weights,
+  run<Product<true>>(panels, table, inner, sizes_of(tokens, top_k, hidden, depth, experts, rows), weights,
                      shared);
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, 1)
-    down(const char* inner, const int* sorted, const int* table, coppice_bf16* parts, long long tokens,
+    down(const char* inner, const int* table, coppice_bf16* parts, long long tokens,
          long long top_k, long long hidden, long long depth, long long experts, long long rows,
          const __grid_constant__ coppice_tensor_map weights) {
   extern __shared__ __align__(1024) unsigned char shared[];
-  run<Product<false>>(inner, sorted, table, parts, sizes_of(tokens, top_k, hidden, depth, experts, rows), weights,
+  run<Product<false>>(inner, table, parts, sizes_of(tokens, top_k, hidden, depth, experts, rows), weights,
                       shared);
 }
 
 // ---- the weighted sum: eight neighbouring elements a thread ----
 
 extern "C" __global__ void __launch_bounds__(128)
-    merge(const coppice_bf16* parts, const float* routing, coppice_bf16* out, long long top_k, long long hidden) {
+    merge(const coppice_bf16* parts, const int* place, const float* routing, coppice_bf16* out, long long top_k, long long hidden) {
 #if PDL
   coppice_wait_for_previous();
 #endif
@@ -441,7 +476,7 @@ extern "C" __global__ void __launch_bounds__(128)
 #pragma unroll 8
   for (int j = 0; j < top_k; ++j) {
     const long long slot = token * top_k + j;
-    const uint4 v = *reinterpret_cast<const uint4*>(parts + slot * hidden + d);
+    const uint4 v = *reinterpret_cast<const uint4*>(parts + place[slot] * hidden + d);
     const coppice_u32 words[4] = {v.x, v.y, v.z, v.w};
     const float weight = routing[slot];
 #pragma unroll

@@ -2,7 +2,8 @@
 // on warpgroup tensor cores with swapped operands: weights are the row operand, an expert's tokens
 // the columns, so that a tile is as wide as the expert needs. Persistent blocks; one warpgroup feeds a
 // ring (tensor-map copies for the weights, cp.async for the tokens' rows wherever they lie), two
-// multiply. Gate and up rows alternate in groups of eight, so that SwiGLU happens in registers.
+// multiply. Gate and up rows alternate in groups of eight, so that SwiGLU happens in registers. Two blocks
+// of a cluster (SHARE) have neighbouring columns of the same weights: each brings half of these to both.
 #include "coppice_wgmma.cuh"
 
 constexpr int kThreads = 384;
@@ -26,7 +27,9 @@ struct Product {
     kWeightBytes = kTileRows * 128,
     kStageBytes = kWeightBytes + kColumns * 128,
     kFitting = kRingBytes / (kStageBytes + 16),
-    kStages = kFitting < STAGES ? kFitting : STAGES
+    kStages = kFitting < STAGES ? kFitting : STAGES,
+    kBoxes = kIsUp && kRowTiles == 2 ? 4 : SHARE,  // of a step's weights
+    kBoxBytes = kWeightBytes / kBoxes
   };
   static __device__ __forceinline__ int depth(const Sizes& s) { return kUp ? s.hidden : s.inter; }
   static __device__ __forceinline__ int row_blocks(const Sizes& s) {
@@ -38,7 +41,7 @@ struct Product {
 };
 
 // Three lists of experts + 1 numbers: the position of an expert's first slot, and how many column
-// tiles are before it, for up and for down.
+// tiles (of all blocks of a cluster together) are before it, for up and for down.
 struct Table {
   const int *start, *tiles_up, *tiles_down;
   __device__ Table(const int* lists, int experts)
@@ -48,7 +51,7 @@ struct Table {
 // ---- the sort: one block ----
 
 extern "C" __global__ void __launch_bounds__(1024)
-    sort(const int* ids, int* sorted, int* table, long long slots, long long all_experts) {
+    sort(const int* ids, int* sorted, int* place, int* table, long long slots, long long all_experts) {
   __shared__ int next[kMostExperts];
 #if PDL
   coppice_launch_dependents();
@@ -65,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(1024)
   __syncthreads();
   if (threadIdx.x < 96) {  // a warp each: slots, column tiles of up, column tiles of down
     const int which = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int width = which == 0 ? 1 : which == 1 ? COLUMNS_UP : COLUMNS_DOWN;
+    const int width = which == 0 ? 1 : SHARE * (which == 1 ? COLUMNS_UP : COLUMNS_DOWN);
     int* list = table + which * (experts + 1);
     int before = 0;
     for (int base = 0; base < experts; base += 32) {
@@ -92,7 +95,9 @@ extern "C" __global__ void __launch_bounds__(1024)
   __syncthreads();
 #pragma unroll 8
   for (int slot = threadIdx.x; slot < count; slot += 1024) {
-    sorted[atomicAdd(&next[ids[slot]], 1)] = slot;
+    const int row = atomicAdd(&next[ids[slot]], 1);
+    sorted[row] = slot;
+    place[slot] = row;
   }
 }
 
@@ -120,14 +125,15 @@ static __device__ __forceinline__ Work find_work(const Table& table, const Sizes
   }
   // Neighbours share the weights: all column tiles of one block of rows follow each other.
   const int local = tile - tiles[low] * each, of_expert = tiles[low + 1] - tiles[low];
-  const int column = local % of_expert, count = table.start[low + 1] - table.start[low];
-  const int width = ((count + of_expert - 1) / of_expert + 7) / 8 * 8;
+  const int column = local % of_expert * SHARE + static_cast<int>(blockIdx.x) % SHARE;
+  const int count = table.start[low + 1] - table.start[low], parts = of_expert * SHARE;
+  const int width = ((count + parts - 1) / parts + 7) / 8 * 8;
   Work w;
   w.expert = low;
   w.split = local / of_expert % P::kSplits;
   w.row_block = local / of_expert / P::kSplits;
   w.first = table.start[low] + column * width;
-  w.count = min(width, count - column * width);
+  w.count = max(0, min(width, count - column * width));
   return w;
 }
 
@@ -135,37 +141,27 @@ struct Ring {
   coppice_u32 stages, full, empty;
 };
 
-// A tile's weights of one step: 128 bytes of each row, in boxes. The rows of a warp's sixteen are in an order
-// that gives each thread four neighbours of the result: of the second product, rows 4 q + 2 h + e as h, q, e;
-// of the first, gate and up of eight indices, and of two such slabs the indices 4 q + 2 slab + e.
-template <class P, class Visit>
-static __device__ __forceinline__ void each_box(const Work& w, int depth, const Sizes& s, Visit visit) {
-  if constexpr (P::kUp == 0) {
-    const int at[5] = {depth, 0, 0, 0, w.expert * (s.hidden / 16) + w.row_block * (P::kTileRows / 16)};
-    visit(at, 0);
-  } else if constexpr (P::kRowTiles == 1) {
-    const int at[5] = {depth, 0, 0, 0, w.expert * (s.inter / 4) + w.row_block * 8};
-    visit(at, 0);
-  } else {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {  // by group and slab of 64 rows
-      const int at[5] = {depth, i % 2 * 2, 0, 0, w.expert * (s.inter / 8) + w.row_block * 8 + i / 2 * 4};
-      visit(at, i * 8192);
-    }
-  }
-}
-
+// Where box i of a tile's weights of one step begins: 128 bytes of each row. The rows of a warp's sixteen are
+// in an order that gives each thread four neighbours of the result: of the second product, rows
+// 4 q + 2 h + e as h, q, e; of the first, gate and up of eight indices, and of two such slabs (boxes by
+// warpgroup and slab) the indices 4 q + 2 slab + e.
 template <class P>
-static __device__ __forceinline__ void fetch_weights(coppice_u32 to, const coppice_tensor_map& weights,
-                                                     coppice_u32 full, const Work& w, int depth,
-                                                     const Sizes& sizes) {
-  each_box<P>(w, depth, sizes, [&](const int(&at)[5], int offset) {
-#if EVICT_FIRST
-    coppice_tensor_copy5(to + offset, weights, full, at, coppice_evict_first());
+static __device__ __forceinline__ void fetch_box(coppice_u32 to, const coppice_tensor_map& weights, coppice_u32 full,
+                                                 const Work& w, int depth, int i, const Sizes& s, coppice_u64 policy) {
+  int at[5] = {depth, 0, 0, 0, 0};
+  if constexpr (P::kUp == 0) {
+    at[4] = w.expert * (s.hidden / 16) + w.row_block * (P::kTileRows / 16) + i * (P::kTileRows / 16 / P::kBoxes);
+  } else if constexpr (P::kRowTiles == 1) {
+    at[4] = w.expert * (s.inter / 4) + w.row_block * 8 + i * (8 / P::kBoxes);
+  } else {
+    at[1] = i % 2 * 2;
+    at[4] = w.expert * (s.inter / 8) + w.row_block * 8 + i / 2 * 4;
+  }
+#if SHARE > 1
+  coppice_tensor_copy5_multicast(to + i * P::kBoxBytes, weights, full, at, (1 << SHARE) - 1, policy);
 #else
-    coppice_tensor_copy5(to + offset, weights, full, at);
+  coppice_tensor_copy5(to + i * P::kBoxBytes, weights, full, at, policy);
 #endif
-  });
 }
 
 // The warpgroup that feeds the ring. Thread t copies chunk t % 8 of rows t / 8, t / 8 + 16, ...; its
@@ -177,7 +173,13 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
   constexpr int kPasses = P::kColumns / 16;
   const int row = threadIdx.x / 8, chunk = threadIdx.x % 8;
   const coppice_u32 place = P::kWeightBytes + row * 128 + ((chunk ^ (row % 8)) * 16);
+#if EVICT_FIRST
+  const coppice_u64 policy = coppice_evict_first();
+#else
+  const coppice_u64 policy = coppice_evict_normal();
+#endif
   const int total = all_tiles<P>(table, sizes), row_bytes = P::depth(sizes) * 2;
+  const int mine = static_cast<int>(blockIdx.x) % SHARE * (P::kBoxes / SHARE);
   int stage = 0, phase = 1, late = 0, behind = 0;
   const auto arrive = [&] {
     coppice_async_fence();
@@ -187,23 +189,30 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
     }
     late = late + 1 == P::kStages ? 0 : late + 1;
   };
-  for (int tile = blockIdx.x; tile < total; tile += gridDim.x) {
+  for (int tile = blockIdx.x / SHARE; tile < total; tile += gridDim.x / SHARE) {
     const Work w = find_work<P>(table, sizes, tile);
     coppice_u32 from[kPasses];
 #pragma unroll
     for (int p = 0; p < kPasses; ++p) {
-      const int position = w.first + min(p * 16 + row, w.count - 1);
+      const int position = w.first + max(0, min(p * 16 + row, w.count - 1));
       const int source = P::kUp ? sorted[position] / sizes.top_k : position;
       from[p] = static_cast<coppice_u32>(source) * row_bytes + chunk * 16;
     }
     const int end = P::first_step(sizes, w.split + 1);
 #pragma unroll 1
     for (int step = P::first_step(sizes, w.split); step < end; ++step) {
+#if SHARE > 1
+      coppice_barrier_wait_cluster(ring.empty + 8 * stage, phase);  // in both blocks
+#else
       coppice_barrier_wait(ring.empty + 8 * stage, phase);
+#endif
       const coppice_u32 to = ring.stages + stage * P::kStageBytes;
       if (threadIdx.x == 0) {
         coppice_barrier_expect(ring.full + 8 * stage, P::kWeightBytes);
-        fetch_weights<P>(to, weights, ring.full + 8 * stage, w, step * 64, sizes);
+#pragma unroll
+        for (int i = 0; i < P::kBoxes / SHARE; ++i) {
+          fetch_box<P>(to, weights, ring.full + 8 * stage, w, step * 64, mine + i, sizes, policy);
+        }
       }
 #pragma unroll
       for (int p = 0; p < kPasses; ++p) {
@@ -231,7 +240,7 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
 }
 
 static __device__ __forceinline__ float gated(float gate, float up) {
-  return gate / (1.0f + coppice_exp2(-1.4426950408889634f * gate)) * up;
+  return __fdividef(gate, 1.0f + coppice_exp2(-1.4426950408889634f * gate)) * up;
 }
 
 // Gate and up of one index lie in one thread, as do their neighbours in the other slab.
@@ -263,39 +272,51 @@ static __device__ __forceinline__ void store_inner(const float (&d)[P::kRowTiles
   }
 }
 
+// Parts lie in the order of the sorted slots: here nothing is looked up.
 template <class P, int kWidth>
 static __device__ __forceinline__ void store_parts(const float (&d)[kWidth / 2], const Work& w, int slab,
-                                                   const Sizes& sizes, void* parts, const int* sorted,
-                                                   int lane) {
+                                                   const Sizes& sizes, void* parts, int lane) {
   const int row = w.row_block * P::kTileRows + slab * 16;
   if (row >= sizes.hidden) {
     return;
   }
-  const long long before = w.split * static_cast<long long>(sizes.tokens) * sizes.top_k;
+  const long long first = w.split * static_cast<long long>(sizes.tokens) * sizes.top_k + w.first;
+#ifdef PARTS_BF16
+  auto* to = static_cast<coppice_bf16*>(parts) + (first + lane / 4) * sizes.hidden + row + lane % 4 * 4;
+#else
+  auto* to = static_cast<float*>(parts) + (first + lane % 4 * 2) * sizes.hidden + row + lane / 8 * 4 + lane / 4 % 2;
+#endif
 #pragma unroll
-  for (int j = 0; j < kWidth / 8; ++j) {
+  for (int j = 0; j < kWidth / 8; ++j, to += 8 * sizes.hidden) {
 #ifdef PARTS_BF16
     const coppice_u32 low = coppice_transpose(coppice_pack(d[4 * j], d[4 * j + 1]));
     const coppice_u32 high = coppice_transpose(coppice_pack(d[4 * j + 2], d[4 * j + 3]));
-    const int column = 8 * j + lane / 4;
-    if (column < w.count) {
-      const long long slot = before + sorted[w.first + column];
-      coppice_write(static_cast<coppice_bf16*>(parts) + slot * sizes.hidden + row + lane % 4 * 4,
-                    make_uint2(low, high));
+    if (8 * j + lane / 4 < w.count) {
+      coppice_write(to, make_uint2(low, high));
     }
 #else
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const int column = 8 * j + lane % 4 * 2 + i;
-      if (column < w.count) {
-        const long long slot = before + sorted[w.first + column];
-        float* to = static_cast<float*>(parts) + slot * sizes.hidden + row + lane / 8 * 4 + lane / 4 % 2;
-        to[0] = d[4 * j + i];
-        to[2] = d[4 * j + i + 2];
+      if (8 * j + lane % 4 * 2 + i < w.count) {
+        to[i * sizes.hidden] = d[4 * j + i];
+        to[i * sizes.hidden + 2] = d[4 * j + i + 2];
       }
     }
 #endif
   }
+}
+
+// A consuming warp says that it has read a stage, to all who write there.
+static __device__ __forceinline__ void release(coppice_u32 empty, int lane) {
+#if SHARE > 1
+  if (lane < SHARE) {
+    coppice_barrier_release_remote(coppice_map_shared(empty, lane));
+  }
+#else
+  if (lane == 0) {
+    coppice_barrier_arrive(empty);
+  }
+#endif
 }
 
 // A consuming warpgroup's place in the ring.
@@ -305,7 +326,7 @@ struct Reader {
 
 template <class P, int kWidth>
 static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, const Work& w,
-                                                const Sizes& sizes, void* result, const int* sorted) {
+                                                const Sizes& sizes, void* result) {
   const int group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4;
   int lane = threadIdx.x % 32;
   float acc[P::kRowTiles][kWidth / 2];  // set here: else each width's would live through all tiles
@@ -335,9 +356,7 @@ static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, co
     coppice_wgmma_commit();
     if (step > begin) {
       coppice_wgmma_wait<1>();  // the step before has been read
-      if (lane == 0) {
-        coppice_barrier_arrive(ring.empty + 8 * before);
-      }
+      release(ring.empty + 8 * before, lane);
     }
     before = at.stage;
     if (++at.stage == P::kStages) {
@@ -350,9 +369,7 @@ static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, co
   for (int m = 0; m < P::kRowTiles; ++m) {
     coppice_wgmma_hold(acc[m]);
   }
-  if (lane == 0) {
-    coppice_barrier_arrive(ring.empty + 8 * before);
-  }
+  release(ring.empty + 8 * before, lane);
   int from = w.first;
   asm volatile("" : "+r"(from), "+r"(lane));  // no address is worked out before the product is done
   const Work done{w.expert, w.row_block, w.split, from, w.count};
@@ -362,7 +379,7 @@ static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, co
 #pragma unroll
     for (int m = 0; m < P::kRowTiles; ++m) {
       const int slab = (group * P::kRowTiles + m) * 4 + warp;
-      store_parts<P, kWidth>(acc[m], done, slab, sizes, result, sorted, lane);
+      store_parts<P, kWidth>(acc[m], done, slab, sizes, result, lane);
     }
   }
 }
@@ -370,15 +387,22 @@ static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, co
 // The narrowest product that holds the tile's tokens.
 template <class P, int kWidth>
 static __device__ __forceinline__ void multiply_fitting(const Ring& ring, Reader& at, const Work& w,
-                                                        const Sizes& sizes, void* result,
-                                                        const int* sorted) {
+                                                        const Sizes& sizes, void* result) {
   if constexpr (kWidth + GRAIN <= P::kColumns) {
     if (w.count > kWidth) {
-      multiply_fitting<P, kWidth + GRAIN>(ring, at, w, sizes, result, sorted);
+      multiply_fitting<P, kWidth + GRAIN>(ring, at, w, sizes, result);
       return;
     }
   }
-  multiply<P, kWidth>(ring, at, w, sizes, result, sorted);
+  multiply<P, kWidth>(ring, at, w, sizes, result);
+}
+
+// Nobody goes whom the other block still writes to.
+static __device__ __forceinline__ void leave() {
+#if SHARE > 1
+  __syncwarp();
+  coppice_cluster_sync();
+#endif
 }
 
 template <class P>
@@ -393,7 +417,7 @@ static __device__ __forceinline__ void run(const char* rows, const int* sorted, 
   if (threadIdx.x == 0) {
     for (int i = 0; i < P::kStages; ++i) {
       coppice_barrier_init(ring.full + 8 * i, 4 + 1);
-      coppice_barrier_init(ring.empty + 8 * i, 8);
+      coppice_barrier_init(ring.empty + 8 * i, 8 * SHARE);
     }
     coppice_barrier_fence();
     coppice_prefetch_map(weights);
@@ -405,18 +429,23 @@ static __device__ __forceinline__ void run(const char* rows, const int* sorted, 
   for (int i = threadIdx.x; i < 3 * (sizes.experts + 1); i += kThreads) {
     own[i] = lists[i];
   }
+#if SHARE > 1
+  coppice_cluster_sync();  // all barriers are there
+#endif
   __syncthreads();
   const Table table(own, sizes.experts);
   if (threadIdx.x < 128) {
     coppice_give_registers<56>();
     feed<P>(ring, table, sizes, rows, sorted, weights);
+    leave();
   } else {
     coppice_take_registers<224>();
     Reader at;
     const int total = all_tiles<P>(table, sizes);
-    for (int tile = blockIdx.x; tile < total; tile += gridDim.x) {
-      multiply_fitting<P, NARROWEST>(ring, at, find_work<P>(table, sizes, tile), sizes, result, sorted);
+    for (int tile = blockIdx.x / SHARE; tile < total; tile += gridDim.x / SHARE) {
+      multiply_fitting<P, NARROWEST>(ring, at, find_work<P>(table, sizes, tile), sizes, result);
     }
+    leave();
   }
 }
 
@@ -467,7 +496,7 @@ static __device__ __forceinline__ void add_part(float (&sum)[8], const void* par
 }
 
 extern "C" __global__ void __launch_bounds__(128)
-    merge(const void* parts, const float* routing, coppice_bf16* out, long long tokens, long long top_k,
+    merge(const void* parts, const int* place, const float* routing, coppice_bf16* out, long long tokens, long long top_k,
           long long hidden) {
 #if PDL
   coppice_wait_for_previous();
@@ -483,7 +512,7 @@ extern "C" __global__ void __launch_bounds__(128)
     const long long slot = token * top_k + j;
 #pragma unroll
     for (int s = 0; s < SPLIT_K; ++s) {
-      add_part(sum, parts, (s * tokens * top_k + slot) * hidden + d, routing[slot]);
+      add_part(sum, parts, (s * tokens * top_k + place[slot]) * hidden + d, routing[slot]);
     }
   }
   *reinterpret_cast<uint4*>(out + token * hidden + d) =
