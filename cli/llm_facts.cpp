@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kMostTried = 40;  // ideas of models, and as many of the rules' best
 constexpr std::size_t kMostLost = 8;
+constexpr std::size_t kMostDead = 12;   // nodes that were given up
 constexpr std::size_t kMostLog = 6000;  // bytes of a compiler's words
 
 std::string contract_text(const RunMaterial& material) {
@@ -117,14 +118,16 @@ void LlmFacts::evaluated(const Evidence& evidence) {
 
 void LlmFacts::edited(const Edit& edit) {
   if (const auto* insert = std::get_if<Insert>(&edit)) {
-    nodes_[insert->node] = {*insert, NodeState::open, insert->priority};
+    nodes_[insert->node] = {*insert, NodeState::open, insert->priority, {}};
   } else if (const auto* update = std::get_if<Update>(&edit)) {
     NodeFacts& node = nodes_[update->node];
     node.state = update->state.value_or(node.state);
     node.priority = update->priority.value_or(node.priority);
   } else {
     // Children have higher ids than their parents.
-    nodes_[std::get<Prune>(edit).node].state = NodeState::pruned;
+    const Prune& prune = std::get<Prune>(edit);
+    nodes_[prune.node].state = NodeState::pruned;
+    nodes_[prune.node].given_up = prune.reason;
     for (auto& [id, node] : nodes_) {
       const auto parent = nodes_.find(node.insert.parent);
       if (parent != nodes_.end() && parent->second.state == NodeState::pruned) {
@@ -218,6 +221,15 @@ std::string LlmFacts::tried_text() const {
   for (std::size_t i = 0; i < std::min(lost_.size(), kMostLost); ++i) {
     out += "- a reply that could not be used: " + lost_[lost_.size() - 1 - i] + "\n";
   }
+  std::size_t dead = 0;
+  for (auto it = nodes_.rbegin(); it != nodes_.rend() && dead < kMostDead; ++it) {
+    const NodeFacts& node = it->second;
+    if (node.state == NodeState::pruned && !node.given_up.empty()) {
+      out += fmt::format(
+          "- given up: {} ({}): {}\n", node.insert.title, node.insert.template_name, node.given_up);
+      ++dead;
+    }
+  }
   std::ranges::stable_sort(
       rules, {}, [](const Tried* tried) { return tried->evidence->performance->log_cost; });
   rules.resize(std::min<std::size_t>(rules.size(), 6));
@@ -278,6 +290,9 @@ Result<PromptFacts> LlmFacts::sections(const RunMaterial& material, const LlmAsk
   if (ask.action == "advise") {
     advise_sections(material, out);
     return out;
+  }
+  if (ask.action != "repair") {
+    out["levels"] = levels_text(material);
   }
   if (ask.action == "port" && material.llm && !material.llm->ports.empty()) {
     const std::vector<LlmPort>& ports = material.llm->ports;

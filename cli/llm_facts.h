@@ -47,6 +47,7 @@ class LlmFacts {
     Insert insert;
     NodeState state = NodeState::open;
     double priority = 0.0;
+    std::string given_up;  // why, where an edit pruned it
   };
   // What hangs at a node and below it.
   struct Tally {

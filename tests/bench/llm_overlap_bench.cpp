@@ -1,6 +1,7 @@
 // How busy a device stays while a slow model is asked: evaluations of one second that are only
 // waited for, a model that takes five seconds for each answer, the real run loop between them.
-// usage: bench_llm_overlap [attempts, default 60]
+// usage: bench_llm_overlap [attempts, default 60] [devices, default 1]
+#include "cli/run_reader.h"
 #include "cli/run_session.h"
 #include "core/executor.h"
 #include "tests/cli/fake_evaluator.h"
@@ -20,18 +21,42 @@ constexpr double kEvaluation = 1.0;  // seconds
 constexpr const char* kAnswer =
     R"(cat > /dev/null; sleep 5; printf '{\"text\": \"IDEA: number %d\\\\n```cpp\\\\n// %d\\\\nint x;\\\\n```\"}' $$ $$)";
 
-std::string config_of(const std::string& attempts) {
+std::string config_of(const std::string& attempts, int devices) {
   return R"({"schema": 1, "op": ")" COPPICE_SOURCE_DIR
-         R"(/experiments/ops/gqa_paged_decode", "suite": "quickstart", "lanes": 2, "finalists": 0, )"
-         R"("budget": {"attempts": )" +
-         attempts +
+         R"(/experiments/ops/gqa_paged_decode", "suite": "quickstart", "finalists": 0, "lanes": )" +
+         std::to_string(2 * devices) + R"(, "devices": )" + std::to_string(devices) +
+         R"(, "budget": {"attempts": )" + attempts +
          R"(}, "llm": {"schema": 1, "slots": 2, "share": 0.4, "budget": {"requests": 200}, "models": [)"
          R"({"name": "slow", "provider": "command", "model": "s", "command": ["/bin/sh", "-c", ")" +
          kAnswer + R"("], "price": {"in": 0, "out": 0}}]}})";
 }
 
-Result<int> measure(const std::string& attempts) {
-  COPPICE_TRY(const Json json, Json::parse(config_of(attempts), "bench"));
+// Answers that came, and their mean latency.
+Result<std::string> answers_of(const archive::RunStore& store, const std::string& run) {
+  COPPICE_TRY(const cli::RunReader reader, cli::RunReader::open(store, run));
+  int replies = 0, ideas = 0;
+  double seconds = 0.0;
+  COPPICE_TRY_VOID(reader.log().visit(EventSeq{1}, [&](const archive::LogRow& row) -> Result<bool> {
+    COPPICE_TRY(const Event event, decode(row.bytes));
+    if (const auto* replied = std::get_if<LlmReplied>(&event)) {
+      ++replies;
+      ideas += replied->idea ? 1 : 0;
+      seconds += to_seconds(replied->cost.llm);
+    }
+    return true;
+  }));
+  char text[128];
+  std::snprintf(text,
+                sizeof text,
+                "%d answers, %d of them kernels, %.1f s each",
+                replies,
+                ideas,
+                replies > 0 ? seconds / replies : 0.0);
+  return std::string(text);
+}
+
+Result<int> measure(const std::string& attempts, int devices) {
+  COPPICE_TRY(const Json json, Json::parse(config_of(attempts, devices), "bench"));
   COPPICE_TRY(const cli::RunConfig config, cli::run_config(json.reader("bench")));
   COPPICE_TRY(const cli::RunMaterial material, cli::gather(config, cli::Places{{}}));
   const std::string folder = std::filesystem::temp_directory_path() / "coppice_llm_overlap";
@@ -40,6 +65,7 @@ Result<int> measure(const std::string& attempts) {
   std::mutex mutex;
   std::vector<std::chrono::steady_clock::time_point> begins;
   tests::FakeOptions options;
+  options.devices = devices;
   options.measure_takes = std::chrono::microseconds(static_cast<std::int64_t>(kEvaluation * 1e6));
   options.before_measure = [&] {
     const std::lock_guard lock(mutex);
@@ -53,12 +79,14 @@ Result<int> measure(const std::string& attempts) {
   COPPICE_TRY(const auto result, cli::start_run(store, "overlap", material, {}, world));
   const double span = std::chrono::duration<double>(begins.back() - begins.front()).count();
   const auto count = static_cast<double>(begins.size() - 1);
-  std::printf("%s: %.0f evaluations of %.1f s begun over %.1f s: device busy %.1f %%\n",
-              result.run.c_str(),
+  COPPICE_TRY(const std::string answers, answers_of(store, result.run));
+  std::printf("%d devices: %.0f evaluations of %.1f s begun over %.1f s: busy %.1f %%; %s\n",
+              devices,
               count,
               kEvaluation,
               span,
-              100.0 * count * kEvaluation / span);
+              100.0 * count * kEvaluation / (span * devices),
+              answers.c_str());
   std::filesystem::remove_all(folder);
   return 0;
 }
@@ -66,7 +94,7 @@ Result<int> measure(const std::string& attempts) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto done = measure(argc > 1 ? argv[1] : "60");
+  const auto done = measure(argc > 1 ? argv[1] : "60", argc > 2 ? std::atoi(argv[2]) : 1);
   if (!done.ok()) {
     std::fprintf(stderr, "%s\n", done.error().message.c_str());
     return 1;

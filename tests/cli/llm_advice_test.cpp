@@ -1,4 +1,5 @@
 // A run whose model is asked for advice through the command provider: taken, refused, scored.
+#include "cli/llm_facts.h"
 #include "cli/model_fit.h"
 #include "cli/run_reader.h"
 #include "tests/cli/fake_run.h"
@@ -101,6 +102,8 @@ TEST_CASE(
   const std::string others = texts_of(fake.folder, "other.");
   CHECK(contains(others, "two rows at once"));
   CHECK(contains(others, "Declare the axis rows with the levels 1 2"));
+  CHECK(contains(others, "Levels of the axes, and how they did"));
+  CHECK(contains(others, "- by rules: candidate"));
   const std::string asked = texts_of(fake.folder, "asked.");
   CHECK(contains(asked, "What was refused of the last answer"));
   CHECK(contains(asked, "it is measured, not proposed"));
@@ -112,4 +115,34 @@ TEST_CASE(
   const Said replayed = say({"replay", name, "--archive", fake.folder / "archive"});
   CHECK(replayed.status == 0);
   CHECK(contains(replayed.out, "prompts are made again to the letter"));
+}
+
+TEST_CASE("a question says what was given up and why, until it is opened again") {
+  FakeWorld fake(8);
+  const cli::RunMaterial material = fake.material();
+  const TemplateSpace& space = material.templates.spaces.front();
+  Proposed proposal;
+  proposal.candidate = {1};
+  proposal.spec.template_name = space.name;
+  proposal.spec.genome = space.space.canonical(space.space.default_genome());
+  cli::LlmFacts facts;
+  facts.take(proposal);
+  Insert insert;
+  insert.node = {2};
+  insert.parent = {1};
+  insert.kind = NodeKind::template_root;
+  insert.template_name = "plain";
+  insert.title = "wide rows";
+  facts.take(EditApplied{insert});
+  facts.take(EditApplied{Prune{{2}, "memory: two runs showed it 3 times as slow"}});
+  LlmAsked ask;
+  ask.action = "rewrite";
+  ask.parents = {{1}};
+  CHECK(contains(facts.sections(material, ask)->at("tried"),
+                 "given up: wide rows (plain): memory: two runs showed"));
+  Update update;
+  update.node = {2};
+  update.state = NodeState::open;
+  facts.take(EditApplied{update});
+  CHECK_FALSE(contains(facts.sections(material, ask)->at("tried"), "given up"));
 }
