@@ -64,6 +64,8 @@ class Chooser {
   // An edit of a recorded run, already applied; next() is not called in such a run. What
   // frontier(), elites() and the ledger come to must be the same as if this chooser had made it.
   virtual void follow(const Edit& /*edit*/) {}
+  // Nothing is asked of it for a while: memory that only spares work may go.
+  virtual void rest() {}
   virtual std::vector<CandidateId> elites() const { return {}; }
   virtual std::vector<planner::LevelRecord> frontier() { return {}; }
 };

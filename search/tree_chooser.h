@@ -20,6 +20,7 @@ class TreeChooser final : public Chooser {
   std::optional<Choice> next(std::vector<Event>& out) override;
   void learn(const Attempt& attempt, const Lesson& lesson, std::vector<Event>& out) override;
   void follow(const Edit& edit) override;
+  void rest() override { scout_.model().forget_answers(); }
   std::vector<CandidateId> elites() const override;
   std::vector<planner::LevelRecord> frontier() override;
 
