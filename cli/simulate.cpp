@@ -112,6 +112,30 @@ class EnginePlay {
   int repeats_ = 0;
 };
 
+Result<void> switch_off(const std::string& name, search::SearchOptions& options) {
+  struct Switch {
+    std::string_view name;
+    bool search::SearchOptions::*on;
+  };
+  constexpr Switch kSwitches[] = {{"world_model", &search::SearchOptions::world_model},
+                                  {"frontier", &search::SearchOptions::frontier},
+                                  {"evolution", &search::SearchOptions::evolution},
+                                  {"memory", &search::SearchOptions::memory},
+                                  {"tree", &search::SearchOptions::tree},
+                                  {"warm", &search::SearchOptions::warm}};
+  for (const Switch& one : kSwitches) {
+    if (one.name == name) {
+      options.*one.on = false;
+      return {};
+    }
+  }
+  return Error{
+      ErrorCode::usage,
+      fmt::format("--off: expected some of world_model, frontier, evolution, memory, tree, "
+                  "warm, found \"{}\"",
+                  name)};
+}
+
 Result<void> play_engine(SimulatedWorld& world,
                          SimulatedSearch& search,
                          const TemplateSpace& space,
@@ -124,6 +148,9 @@ Result<void> play_engine(SimulatedWorld& world,
   setup.options.finalists = 0;
   setup.options.promote = false;
   setup.options.lanes = options.lanes;
+  for (const std::string& name : options.off) {
+    COPPICE_TRY_VOID(switch_off(name, setup.options));
+  }
   setup.warm = options.warm;
   InlineExecutor executor;
   COPPICE_TRY(search::Engine engine, search::Engine::create(std::move(setup), executor));
@@ -180,6 +207,41 @@ std::optional<double> median_of(std::vector<std::optional<std::int64_t>> counts)
   return n % 2 == 1 ? high : 0.5 * (high + static_cast<double>(*counts[n / 2 - 1]));
 }
 
+// What these options ask for can be played.
+Result<void> permitted(const SimulationOptions& options) {
+  const auto& names = simulated_strategies();
+  const bool order = options.strategy == "log_order";
+  if (!order && std::find(names.begin(), names.end(), options.strategy) == names.end()) {
+    return Error{ErrorCode::usage,
+                 fmt::format("--strategy: expected one of {}, log_order, found \"{}\"",
+                             fmt::join(names, ", "),
+                             options.strategy)};
+  }
+  const bool engine = options.strategy == "coppice" || options.strategy == "random" ||
+                      options.strategy == "hillclimb";
+  if (options.lanes > 1 && !engine) {
+    return Error{ErrorCode::usage,
+                 "--lanes: only the engine's own strategies (coppice, random, hillclimb) have "
+                 "attempts in flight, found --strategy " +
+                     options.strategy};
+  }
+  if (!options.warm.empty() && options.strategy != "coppice" && !order) {
+    return Error{ErrorCode::usage,
+                 "--warm: only strategies coppice and log_order can start from logs, found "
+                 "--strategy " +
+                     options.strategy};
+  }
+  if (!options.off.empty() && options.strategy != "coppice") {
+    return Error{ErrorCode::usage,
+                 "--off: only strategy coppice has parts to do without, found --strategy " +
+                     options.strategy};
+  }
+  if (options.warm.empty() && order) {
+    return Error{ErrorCode::usage, "--strategy log_order: expected logs (--warm), found none"};
+  }
+  return {};
+}
+
 template <class T>
 Json optional_json(const std::optional<T>& number) {
   return number ? Json(*number) : Json();
@@ -220,31 +282,7 @@ const std::vector<std::string>& simulated_strategies() {
 Result<Simulation> simulate(const evaluators::RecordedTable& table,
                             const SimulationOptions& options,
                             Executor& executor) {
-  const auto& names = simulated_strategies();
-  const bool order = options.strategy == "log_order";
-  if (!order && std::find(names.begin(), names.end(), options.strategy) == names.end()) {
-    return Error{ErrorCode::usage,
-                 fmt::format("--strategy: expected one of {}, log_order, found \"{}\"",
-                             fmt::join(names, ", "),
-                             options.strategy)};
-  }
-  const bool engine = options.strategy == "coppice" || options.strategy == "random" ||
-                      options.strategy == "hillclimb";
-  if (options.lanes > 1 && !engine) {
-    return Error{ErrorCode::usage,
-                 "--lanes: only the engine's own strategies (coppice, random, hillclimb) have "
-                 "attempts in flight, found --strategy " +
-                     options.strategy};
-  }
-  if (!options.warm.empty() && options.strategy != "coppice" && !order) {
-    return Error{ErrorCode::usage,
-                 "--warm: only strategies coppice and log_order can start from logs, found "
-                 "--strategy " +
-                     options.strategy};
-  }
-  if (options.warm.empty() && order) {
-    return Error{ErrorCode::usage, "--strategy log_order: expected logs (--warm), found none"};
-  }
+  COPPICE_TRY_VOID(permitted(options));
   Simulation out;
   for (const Json& source : options.warm) {
     COPPICE_TRY(std::string name, source.reader("warm-start data").text_or("name", ""));
@@ -252,6 +290,7 @@ Result<Simulation> simulate(const evaluators::RecordedTable& table,
   }
   out.table = table.name();
   out.strategy = options.strategy;
+  out.off = options.off;
   out.configurations = table.size();
   out.valid = table.valid_count();
   out.budget = options.budget;
@@ -334,8 +373,10 @@ Json to_json(const Simulation& simulation) {
   const SimulationSummary sum = summarise(simulation);
   Json out = Json::object();
   out.set("table", simulation.table).set("strategy", simulation.strategy);
-  out.set("warm",
-          Json::array_of(simulation.warm, [](const std::string& name) { return Json(name); }));
+  const auto texts = [](const std::vector<std::string>& names) {
+    return Json::array_of(names, [](const std::string& name) { return Json(name); });
+  };
+  out.set("warm", texts(simulation.warm)).set("off", texts(simulation.off));
   out.set("seeds", simulation.searches.size()).set("configurations", simulation.configurations);
   out.set("valid", simulation.valid).set("optimum", simulation.optimum);
   out.set("budget", simulation.budget).set("lanes", simulation.lanes);

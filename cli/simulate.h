@@ -28,6 +28,7 @@ struct SimulationOptions {
   std::uint64_t seed = 0;  // seed i of the series is the i-th number of a stream at this address
   int lanes = 1;           // attempts in flight; of the engine's own strategies
   std::vector<Json> warm;  // a planner::WarmSource each; for strategy coppice alone
+  std::vector<std::string> off;  // switches (docs/config.md) of strategy coppice that are false
 };
 
 // One search. `best[i]` is the lowest time (ms) after i + 1 unique evaluations, infinity before the
@@ -42,6 +43,7 @@ struct SimulatedSearch {
 struct Simulation {
   std::string table, strategy;
   std::vector<std::string> warm;  // names of the sources
+  std::vector<std::string> off;   // parts that were not used
   std::size_t configurations = 0, valid = 0;
   std::int64_t budget = 0;
   int lanes = 1;
@@ -75,7 +77,8 @@ struct SimulationSummary {
 };
 SimulationSummary summarise(const Simulation& simulation);
 
-// {"table", "strategy", "warm", "seeds", "configurations", "valid", "optimum", "budget", "fraction"
+// {"table", "strategy", "warm", "off", "seeds", "configurations", "valid", "optimum", "budget",
+// "fraction"
 // {"20":
 //  .., null beyond the budget}, "worst" {the same}, "median_to_5pct", "median_to_1pct",
 //  "within_5pct_at_200", "planner_ms_per_evaluation", "lanes",

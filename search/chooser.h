@@ -70,6 +70,8 @@ class Chooser {
   // a point of it. False: this strategy goes on without it.
   virtual bool grow(const Attempt& /*first*/, const Lesson& /*lesson*/) { return false; }
   virtual bool can_grow() const { return false; }
+  // Nothing is asked of it for a while: memory that only spares work may go.
+  virtual void rest() {}
   virtual std::vector<CandidateId> elites() const { return {}; }
   virtual std::vector<planner::LevelRecord> frontier() { return {}; }
 };

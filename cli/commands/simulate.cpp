@@ -25,6 +25,7 @@ Result<SimulationOptions> simulation_options(const Arguments& arguments) {
   out.lanes = static_cast<int>(lanes.value_or(out.lanes));
   COPPICE_TRY(const auto seed, arguments.unsigned_integer("--seed"));
   out.seed = seed.value_or(out.seed);
+  out.off = arguments.list("--off");
   return out;
 }
 
@@ -179,6 +180,12 @@ Command simulate_command() {
        "LOG,LOG",
        "start from these: tables as above, folders of runs; others: the other TABLEs with the same "
        "axes",
+       "none",
+       true},
+      {"--off",
+       "PART,PART",
+       "parts of strategy coppice to do without: world_model, frontier, evolution, memory, tree, "
+       "warm",
        "none",
        true}};
   command.body = simulate_body;

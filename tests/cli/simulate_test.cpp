@@ -231,6 +231,40 @@ TEST_CASE(
   CHECK(contains(unknown.err, "sibling, cousin, mirror"));
 }
 
+TEST_CASE("a part that --off names is not used, and what can't be off is refused") {
+  InlineExecutor executor;
+  const auto with = [&](const std::vector<std::string>& off) {
+    SimulationOptions options;
+    options.budget = 60;
+    options.seeds = 2;
+    options.off = off;
+    return simulate(valley(), options, executor);
+  };
+  const auto whole = with({});
+  const auto blind = with({"world_model", "tree"});
+  REQUIRE(whole.ok());
+  REQUIRE(blind.ok());
+  CHECK(whole->searches[0].best != blind->searches[0].best);
+  CHECK(whole->searches[0].coverage.predictions > 0);
+  CHECK(blind->searches[0].coverage.predictions == 0);
+  const auto unknown = with({"world model"});
+  REQUIRE_FALSE(unknown.ok());
+  CHECK(contains(unknown.error().message, "world_model, frontier, evolution, memory, tree, warm"));
+  tests::TemporaryFolder folder;
+  const std::string path = folder / "valley.json";
+  std::ofstream(path) << valley_text();
+  const tests::Said random =
+      tests::say({"simulate", path, "--strategy", "random", "--off", "world_model"});
+  CHECK(random.status == 2);
+  CHECK(contains(random.err, "only strategy coppice"));
+  const tests::Said said = tests::say(
+      {"simulate", path, "--off", "world_model,tree", "--seeds", "1", "--budget", "5", "--json"});
+  REQUIRE(said.status == 0);
+  const auto json = Json::parse(said.out, "out");
+  CHECK(*json->reader("out").at("tables")->items()->at(0).at("off")->texts() ==
+        std::vector<std::string>{"world_model", "tree"});
+}
+
 TEST_CASE(
     "with attempts in flight the whole budget is spent, and later knowledge costs something") {
   tests::TemporaryFolder folder;
