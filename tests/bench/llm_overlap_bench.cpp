@@ -35,6 +35,7 @@ std::string config_of(const std::string& attempts, int devices) {
 Result<std::string> answers_of(const archive::RunStore& store, const std::string& run) {
   COPPICE_TRY(const cli::RunReader reader, cli::RunReader::open(store, run));
   int replies = 0, ideas = 0;
+  std::string trouble;  // of the last answer that was no kernel
   double seconds = 0.0;
   COPPICE_TRY_VOID(reader.log().visit(EventSeq{1}, [&](const archive::LogRow& row) -> Result<bool> {
     COPPICE_TRY(const Event event, decode(row.bytes));
@@ -52,7 +53,7 @@ Result<std::string> answers_of(const archive::RunStore& store, const std::string
                 replies,
                 ideas,
                 replies > 0 ? seconds / replies : 0.0);
-  return std::string(text);
+  return text + trouble;
 }
 
 Result<int> measure(const std::string& attempts, int devices) {

@@ -22,13 +22,19 @@ constexpr const char* kAdvice = R"({"edits": [
             {"axis": "tile", "level": 32, "gain": -0.3, "confidence": 0.9},
             {"axis": "tile", "level": 7, "gain": 1, "confidence": 1}]})";
 
-// Answers questions about the search with kAdvice, all others with nothing.
+// Answers questions about the search with kAdvice, all others with a kernel like the template's.
 std::string adviser(const TemporaryFolder& folder) {
+  const std::string kernel =
+      Json::object()
+          .set("text",
+               std::string("IDEA: number NUMBER\n```cpp\n// NUMBER\n") + kTinyKernel + "```\n")
+          .dump();
   return "#!/bin/sh\ncd '" + folder.path() +
          "' || exit 1\ncat > last\nif grep -q 'Your task: advise' last; then cp last asked.$$; "
          "cat <<'COPPICE_END'\n" +
          Json::object().set("text", kAdvice).dump() +
-         "\nCOPPICE_END\nelse cp last other.$$; echo '{\"text\": \"nothing\"}'; fi\n";
+         "\nCOPPICE_END\nelse cp last other.$$; n=$$; sed \"s/NUMBER/$n/g\" <<'COPPICE_END'\n" +
+         kernel + "\nCOPPICE_END\nfi\n";
 }
 
 std::string run_with_advice(FakeWorld& fake) {
@@ -77,11 +83,14 @@ TEST_CASE(
   auto opened = cli::RunReader::open(fake.store(), name);
   REQUIRE(opened.ok());
   std::optional<LlmReplied> advised;
+  std::string messages;
   for (const LlmReplied& reply : replies_of(*opened)) {
+    messages += reply.message + "\n";
     if (reply.advice && !advised) {
       advised = reply;
     }
   }
+  CAPTURE(messages);
   REQUIRE(advised);
   CHECK(advised->advice->edits.size() == 1);
   CHECK(advised->advice->priors.size() == 2);
