@@ -1,15 +1,14 @@
 // Decode attention in one kernel: a block has a share of one sequence's keys and values of one head,
 // which comes through tensor maps into a deep shared ring: all of it copied by one warp, a lane a tile,
-// while the others compute, or under OWN by each warp for itself. The blocks of a (sequence, head) are a cluster and merge what they found through each other's
-// shared memory, so nothing goes back to global memory but the result.
-#include "coppice_hopper.cuh"
+// while the others compute, or under OWN by each warp for itself. The blocks of a (sequence, head) are a
+// cluster and merge what they found through each other's shared memory, so nothing goes back to global
+// memory but the result.
+#include "attend_tile.cuh"
 
 constexpr int kStages = WARPS * DEPTH;  // each warp has its own: it sees all phases of their barriers
-constexpr int kTile = 16;
 constexpr int kSlab = kTile * 128;             // 64 columns of all tokens, swizzled
 constexpr int kHalf = HEAD_DIM / 64 * kSlab;   // keys, then values
 constexpr int kStage = 2 * kHalf;
-constexpr int kSteps = HEAD_DIM / 16;
 constexpr int kRecord = HEAD_DIM + 2;
 constexpr int kResults = GROUP * HEAD_DIM;
 constexpr int kOwned = kResults / SPLITS;      // that a block merges for its cluster
@@ -24,88 +23,17 @@ constexpr int kInboxWeights = kInbox + kResults * 4;      // [split][head of min
 constexpr int kFull = kInboxWeights + SPLITS * (kOwned / kRun) * 8;
 constexpr int kEmpty = kFull + kStages * 8;
 
-struct State {
-  float acc[kSteps][4];
-  float top[2], sum[2];
-};
-
-// Where 16 bytes lie: number `sixteen` of token `row`, from a tile's first key or value on.
-static __device__ __forceinline__ int place_of(int row, int sixteen) {
+struct Layout {
+  enum : bool { kClears = true };
+  static __device__ __forceinline__ int place(int row, int sixteen) {
 #if WHOLE  // a token's bytes lie together
-  const int line = row * (HEAD_DIM / 64) + sixteen / 8;
-  return line * 128 + ((sixteen ^ line) & 7) * 16;
+    const int line = row * (HEAD_DIM / 64) + sixteen / 8;
+    return line * 128 + ((sixteen ^ line) & 7) * 16;
 #else
-  return sixteen / 8 * kSlab + row * 128 + ((sixteen ^ row) & 7) * 16;
+    return sixteen / 8 * kSlab + row * 128 + ((sixteen ^ row) & 7) * 16;
 #endif
-}
-
-// A box brings what lies behind the last token as well, which may be no number; a weight of zero does
-// not help against that. The next copy into this place must come after these stores.
-static __device__ __forceinline__ void clear_values(coppice_u32 values, int valid, int lane) {
-  for (int i = lane; i < (kTile - valid) * (HEAD_DIM / 8); i += 32) {
-    coppice_store_shared16(values + place_of(valid + i / (HEAD_DIM / 8), i % (HEAD_DIM / 8)),
-                           make_uint4(0, 0, 0, 0));
   }
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-  __syncwarp();
-}
-
-static __device__ __forceinline__ void attend(State& w, coppice_u32 keys, int valid, float scale,
-                                              const coppice_u32 (&q)[kSteps][2], int lane) {
-  // Two chains of products instead of one: their latency is the tile's.
-  float s[4] = {0.0f, 0.0f, 0.0f, 0.0f}, other[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-  if (valid < kTile) {
-    clear_values(keys + kHalf, valid, lane);
-  }
-#pragma unroll
-  for (int k = 0; k < kSteps; k += 2) {
-    coppice_u32 a[4], b[4];
-    coppice_ldmatrix(a, keys + place_of(lane % 16, 2 * k + lane / 16));
-    coppice_ldmatrix(b, keys + place_of(lane % 16, 2 * k + 2 + lane / 16));
-    coppice_mma(s, a, q[k][0], q[k][1]);
-    coppice_mma(other, b, q[k + 1][0], q[k + 1][1]);
-  }
-  bool moved = false;
-  float shrink[2];
-#pragma unroll
-  for (int h = 0; h < 2; ++h) {
-    s[h] = lane / 4 < valid ? (s[h] + other[h]) * scale : -COPPICE_INFINITY;
-    s[h + 2] = lane / 4 + 8 < valid ? (s[h + 2] + other[h + 2]) * scale : -COPPICE_INFINITY;
-    float top = fmaxf(w.top[h], fmaxf(s[h], s[h + 2]));
-#pragma unroll
-    for (int d = 4; d < 32; d <<= 1) {
-      top = fmaxf(top, __shfl_xor_sync(~0u, top, d));
-    }
-    shrink[h] = coppice_exp2(w.top[h] - top);
-    moved = moved || top != w.top[h];
-    w.top[h] = top;
-    w.sum[h] *= shrink[h];
-  }
-  if (__any_sync(~0u, moved)) {
-#pragma unroll
-    for (int d = 0; d < kSteps; ++d) {
-      w.acc[d][0] *= shrink[0];
-      w.acc[d][1] *= shrink[1];
-      w.acc[d][2] *= shrink[0];
-      w.acc[d][3] *= shrink[1];
-    }
-  }
-  coppice_u32 p[2];
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const float low = coppice_exp2(s[2 * half] - w.top[0]);
-    const float high = coppice_exp2(s[2 * half + 1] - w.top[1]);
-    w.sum[0] += low;  // not rounded: the log-sum-exp must be right to 1e-3
-    w.sum[1] += high;
-    p[half] = coppice_transpose(coppice_pack(low, high));
-  }
-#pragma unroll
-  for (int d = 0; d < kSteps; ++d) {
-    coppice_u32 a[4];
-    coppice_ldmatrix_t(a, keys + kHalf + place_of(lane / 16 * 8 + lane % 8, 2 * d + lane / 8 % 2));
-    coppice_mma(w.acc[d], a, p[0], p[1]);
-  }
-}
+};
 
 static __device__ __forceinline__ float weight_of(float top, float all) {
   return top == -COPPICE_INFINITY ? 0.0f : coppice_exp2(top - all);
@@ -124,11 +52,7 @@ static __device__ __forceinline__ void store(const State& w, float (*records)[kR
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     const int head = 2 * (lane % 4) + h;
-    float sum = w.sum[h];
-#pragma unroll
-    for (int d = 4; d < 32; d <<= 1) {
-      sum += __shfl_xor_sync(~0u, sum, d);
-    }
+    const float sum = all_of(w.sum[h]);
     if (head < GROUP) {
 #pragma unroll
       for (int d = 0; d < kSteps; ++d) {
@@ -207,18 +131,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const int first_tile = split * per_split;
   const int count = max(min(tiles - first_tile, per_split), 0);
   State w;
-#pragma unroll
-  for (int h = 0; h < 2; ++h) {
-    w.top[h] = -COPPICE_INFINITY;
-    w.sum[h] = 0.0f;
-  }
-#pragma unroll
-  for (int d = 0; d < kSteps; ++d) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      w.acc[d][i] = 0.0f;
-    }
-  }
+  reset(w);
 #ifdef POLICY_EVICT_FIRST
   const coppice_u64 policy = coppice_evict_first();
 #else
@@ -253,8 +166,9 @@ extern "C" __global__ void __launch_bounds__(kThreads)
 #pragma unroll 1
   for (int i = 0; i < own; ++i) {
     coppice_barrier_wait(full + 8 * (ring + stage), phase);
-    attend(w, base + (ring + stage) * kStage, length - (first_tile + warp + i * WARPS) * kTile, sm_scale * kLog2e,
-           query, lane);
+    const coppice_u32 tile = base + (ring + stage) * kStage;
+    attend<Layout>(w, tile, tile + kHalf, length - (first_tile + warp + i * WARPS) * kTile, sm_scale * kLog2e, query,
+                   lane);
     const int next = i + DEPTH;
     if (next % 32 == 0) {
       page = later;
@@ -295,8 +209,8 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     for (int t = warp; t < count; t += WARPS) {
       const int stage = t % kStages;
       coppice_barrier_wait(full + 8 * stage, t / kStages & 1);
-      attend(w, base + stage * kStage, length - (first_tile + t) * kTile, sm_scale * kLog2e,
-             query, lane);
+      const coppice_u32 tile = base + stage * kStage;
+      attend<Layout>(w, tile, tile + kHalf, length - (first_tile + t) * kTile, sm_scale * kLog2e, query, lane);
       __syncwarp();
       if (lane == 0) {
         coppice_barrier_arrive(empty + 8 * stage);

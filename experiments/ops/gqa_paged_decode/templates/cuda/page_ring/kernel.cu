@@ -2,9 +2,8 @@
 // shared ring (a box of a tensor map, in bulk row by row, or 16 bytes a thread), a warp per key/value
 // head computes from it. Blocks share out the tiles of all sequences evenly, so a block may end in the middle of a
 // sequence; a second kernel merges what the blocks found.
-#include "coppice_hopper.cuh"
+#include "attend_tile.cuh"
 
-constexpr int kTile = 16;
 constexpr int kHeadBytes = HEAD_DIM * 2;
 constexpr int kRowBytes = KV_HEADS * kHeadBytes;
 #ifdef LOAD_BOX
@@ -20,7 +19,6 @@ constexpr int kHead = HEAD_DIM / 64 * kSlab;  // from one head's first byte to t
 #else
 constexpr int kHead = kHeadBytes;
 #endif
-constexpr int kSteps = HEAD_DIM / 16;
 constexpr long long kHeads = KV_HEADS * GROUP;
 constexpr int kTilesPerPage = PAGE_SIZE / kTile;
 constexpr float kLog2e = 1.4426950408889634f;
@@ -56,107 +54,19 @@ struct Partial {
   float2* weights;
 };
 
-struct State {
-  float acc[kSteps][4];
-  float top[2], sum[2];
-};
-
-static __device__ __forceinline__ void reset(State& w) {
-#pragma unroll
-  for (int h = 0; h < 2; ++h) {
-    w.top[h] = -COPPICE_INFINITY;
-    w.sum[h] = 0.0f;
-  }
-#pragma unroll
-  for (int d = 0; d < kSteps; ++d) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      w.acc[d][i] = 0.0f;
-    }
-  }
-}
-
-// Where 16 bytes of a head lie: number `sixteen` of token `row`, from the head's first key or value on.
-static __device__ __forceinline__ int place_of(int row, int sixteen) {
+struct Layout {
 #ifdef LOAD_BOX
-  return sixteen / 8 * kSlab + row * 128 + ((sixteen ^ row) & 7) * 16;
+  enum : bool { kClears = true };
+  static __device__ __forceinline__ int place(int row, int sixteen) {
+    return sixteen / 8 * kSlab + row * 128 + ((sixteen ^ row) & 7) * 16;
+  }
 #else
-  return row * kPitch + sixteen * 16;
-#endif
-}
-
-#ifdef LOAD_BOX
-// A box brings what lies behind the last token as well, which may be no number; a weight of zero does
-// not help against that. The next copy into this place must come after these stores.
-static __device__ __forceinline__ void clear_values(coppice_u32 values, int valid, int lane) {
-  for (int i = lane; i < (kTile - valid) * (kHeadBytes / 16); i += 32) {
-    const int row = valid + i / (kHeadBytes / 16), sixteen = i % (kHeadBytes / 16);
-    asm volatile("st.shared.v4.u32 [%0], {%1, %1, %1, %1};" ::"r"(values + place_of(row, sixteen)), "r"(0)
-                 : "memory");
-  }
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-  __syncwarp();
-}
-#endif
-
-static __device__ __forceinline__ void attend(State& w, coppice_u32 keys, int valid, float scale,
-                                              const coppice_u32 (&q)[kSteps][2], int lane) {
-  // Two chains of products instead of one: their latency is the tile's.
-  float s[4] = {0.0f, 0.0f, 0.0f, 0.0f}, other[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-#ifdef LOAD_BOX
-  if (valid < kTile) {
-    clear_values(keys + kHalf, valid, lane);
+  enum : bool { kClears = false };
+  static __device__ __forceinline__ int place(int row, int sixteen) {
+    return row * kPitch + sixteen * 16;
   }
 #endif
-#pragma unroll
-  for (int k = 0; k < kSteps; k += 2) {
-    coppice_u32 a[4], b[4];
-    coppice_ldmatrix(a, keys + place_of(lane % 16, 2 * k + lane / 16));
-    coppice_ldmatrix(b, keys + place_of(lane % 16, 2 * k + 2 + lane / 16));
-    coppice_mma(s, a, q[k][0], q[k][1]);
-    coppice_mma(other, b, q[k + 1][0], q[k + 1][1]);
-  }
-  bool moved = false;
-  float shrink[2];
-#pragma unroll
-  for (int h = 0; h < 2; ++h) {
-    s[h] = lane / 4 < valid ? (s[h] + other[h]) * scale : -COPPICE_INFINITY;
-    s[h + 2] = lane / 4 + 8 < valid ? (s[h + 2] + other[h + 2]) * scale : -COPPICE_INFINITY;
-    float top = fmaxf(w.top[h], fmaxf(s[h], s[h + 2]));
-#pragma unroll
-    for (int d = 4; d < 32; d <<= 1) {
-      top = fmaxf(top, __shfl_xor_sync(~0u, top, d));
-    }
-    shrink[h] = coppice_exp2(w.top[h] - top);
-    moved = moved || top != w.top[h];
-    w.top[h] = top;
-    w.sum[h] *= shrink[h];
-  }
-  if (__any_sync(~0u, moved)) {
-#pragma unroll
-    for (int d = 0; d < kSteps; ++d) {
-      w.acc[d][0] *= shrink[0];
-      w.acc[d][1] *= shrink[1];
-      w.acc[d][2] *= shrink[0];
-      w.acc[d][3] *= shrink[1];
-    }
-  }
-  coppice_u32 p[2];
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const float low = coppice_exp2(s[2 * half] - w.top[0]);
-    const float high = coppice_exp2(s[2 * half + 1] - w.top[1]);
-    w.sum[0] += low;
-    w.sum[1] += high;
-    p[half] = coppice_transpose(coppice_pack(low, high));
-  }
-#pragma unroll
-  for (int d = 0; d < kSteps; ++d) {
-    coppice_u32 a[4];
-    coppice_ldmatrix_t(a, keys + kHalf + place_of(lane / 16 * 8 + lane % 8, 2 * d + lane / 8 % 2));
-    coppice_mma(w.acc[d], a, p[0], p[1]);
-  }
-}
+};
 
 // What this block found about (sequence, head): one record for each query head of the group. Block
 // and sequence both only grow along the tiles, so their sum names the piece.
@@ -165,11 +75,7 @@ static __device__ __forceinline__ void store(const State& w, const Partial& part
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     const int head = 2 * (lane % 4) + h;
-    float sum = w.sum[h];
-#pragma unroll
-    for (int d = 4; d < 32; d <<= 1) {
-      sum += __shfl_xor_sync(~0u, sum, d);
-    }
+    const float sum = all_of(w.sum[h]);
     if (head < GROUP) {
       const long long record = piece * kHeads + kv_head * GROUP + head;
       float* values = partial.values + record * HEAD_DIM;
@@ -348,7 +254,8 @@ extern "C" __global__ void __launch_bounds__((KV_HEADS + PRODUCERS) * 32)
       coppice_barrier_wait(full + 8 * stage, phase);
       const int valid = valid_of(t, first_page, end_page, last);
       if (valid > 0) {  // a long page may end in tiles without a token
-        attend(w, ring + stage * kStage + warp * kHead, valid, sm_scale * kLog2e, query, lane);
+        const coppice_u32 tile = ring + stage * kStage + warp * kHead;
+        attend<Layout>(w, tile, tile + kHalf, valid, sm_scale * kLog2e, query, lane);
       }
       __syncwarp();
       if (lane == 0) {
