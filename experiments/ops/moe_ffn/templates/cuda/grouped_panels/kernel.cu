@@ -9,7 +9,7 @@
 
 constexpr int kThreads = 384;
 constexpr int kAlign = 1024;  // of tiles in the 128-byte swizzle
-constexpr int kMostExperts = 1024;
+constexpr int kMostExperts = 1024, kMostSlots = 32768;
 constexpr int kRingBytes = 214000;  // leaves room for the lists of the experts
 
 // A panel has `rows` rows: all slots, each expert's first at a multiple of eight.
@@ -54,18 +54,28 @@ struct Table {
 // sorted[row]: the slot of a row, -1 for those that only fill up.
 extern "C" __global__ void __launch_bounds__(1024)
     sort(const int* ids, int* sorted, int* place, int* table, long long slots, long long all_experts) {
-  __shared__ int next[kMostExperts];
+  extern __shared__ __align__(1024) unsigned char shared[];
+  __shared__ int count[kMostExperts], first[kMostExperts + 1];
 #if PDL
   coppice_launch_dependents();
 #endif
-  const int experts = static_cast<int>(all_experts), count = static_cast<int>(slots);
+  int* const order = reinterpret_cast<int*>(shared);
+  const int experts = static_cast<int>(all_experts), all = static_cast<int>(slots);
   for (int e = threadIdx.x; e < experts; e += 1024) {
-    next[e] = 0;
+    count[e] = 0;
+  }
+  coppice_u32 found[kMostSlots / 1024];  // of this thread's slots: the expert, and how many came before
+#pragma unroll
+  for (int i = 0; i < kMostSlots / 1024; ++i) {
+    const int slot = i * 1024 + threadIdx.x;
+    found[i] = slot < all ? ids[slot] : 0;
   }
   __syncthreads();
-#pragma unroll 8
-  for (int slot = threadIdx.x; slot < count; slot += 1024) {
-    atomicAdd(&next[ids[slot]], 1);
+#pragma unroll
+  for (int i = 0; i < kMostSlots / 1024; ++i) {
+    if (i * 1024 + threadIdx.x < all) {
+      found[i] = found[i] << 16 | static_cast<coppice_u32>(atomicAdd(&count[found[i]], 1));
+    }
   }
   __syncthreads();
   if (threadIdx.x < 96) {  // a warp each: rows, column tiles of up, column tiles of down
@@ -75,7 +85,7 @@ extern "C" __global__ void __launch_bounds__(1024)
     int before = 0;
     for (int base = 0; base < experts; base += 32) {
       const int e = base + lane;
-      const int mine = e < experts ? (next[e] + width - 1) / width * (which == 0 ? 8 : 1) : 0;
+      const int mine = e < experts ? (count[e] + width - 1) / width * (which == 0 ? 8 : 1) : 0;
       int sum = mine;
 #pragma unroll
       for (int d = 1; d < 32; d *= 2) {
@@ -85,27 +95,37 @@ extern "C" __global__ void __launch_bounds__(1024)
       if (e < experts) {
         list[e] = before + sum - mine;
       }
+      if (which == 0 && e < experts) {
+        first[e] = before + sum - mine;
+      }
       before += __shfl_sync(~0u, sum, 31);
     }
     if (lane == 0) {
       list[experts] = before;
     }
+    if (threadIdx.x == 0) {
+      first[experts] = before;
+    }
   }
   __syncthreads();
   for (int e = threadIdx.x; e < experts; e += 1024) {
-    const int own = next[e], first = table[e];
-    table[3 * (experts + 1) + e] = own;
-    for (int i = own; i < (own + 7) / 8 * 8; ++i) {
-      sorted[first + i] = -1;
+    table[3 * (experts + 1) + e] = count[e];
+    for (int i = first[e] + count[e]; i < first[e + 1]; ++i) {
+      order[i] = -1;
     }
-    next[e] = first;
   }
-  __syncthreads();
-#pragma unroll 8
-  for (int slot = threadIdx.x; slot < count; slot += 1024) {
-    const int row = atomicAdd(&next[ids[slot]], 1);
-    sorted[row] = slot;
-    place[slot] = row;
+#pragma unroll
+  for (int i = 0; i < kMostSlots / 1024; ++i) {
+    const int slot = i * 1024 + threadIdx.x;
+    if (slot < all) {
+      const int row = first[found[i] >> 16] + static_cast<int>(found[i] & 0xffff);
+      order[row] = slot;
+      place[slot] = row;
+    }
+  }
+  __syncthreads();  // in shared memory first: neighbours go out together
+  for (int row = threadIdx.x; row < first[experts]; row += 1024) {
+    sorted[row] = order[row];
   }
 }
 

@@ -8,7 +8,7 @@
 
 constexpr int kThreads = 384;
 constexpr int kAlign = 1024;  // of tiles in the 128-byte swizzle
-constexpr int kMostExperts = 1024;
+constexpr int kMostExperts = 1024, kMostSlots = 32768;
 constexpr int kRingBytes = 218000;  // leaves room for the lists of the experts
 
 struct Sizes {
@@ -52,18 +52,28 @@ struct Table {
 
 extern "C" __global__ void __launch_bounds__(1024)
     sort(const int* ids, int* sorted, int* place, int* table, long long slots, long long all_experts) {
-  __shared__ int next[kMostExperts];
+  extern __shared__ __align__(1024) unsigned char shared[];
+  __shared__ int count[kMostExperts], first[kMostExperts + 1];
 #if PDL
   coppice_launch_dependents();
 #endif
-  const int experts = static_cast<int>(all_experts), count = static_cast<int>(slots);
+  int* const order = reinterpret_cast<int*>(shared);
+  const int experts = static_cast<int>(all_experts), all = static_cast<int>(slots);
   for (int e = threadIdx.x; e < experts; e += 1024) {
-    next[e] = 0;
+    count[e] = 0;
+  }
+  coppice_u32 found[kMostSlots / 1024];  // of this thread's slots: the expert, and how many came before
+#pragma unroll
+  for (int i = 0; i < kMostSlots / 1024; ++i) {
+    const int slot = i * 1024 + threadIdx.x;
+    found[i] = slot < all ? ids[slot] : 0;
   }
   __syncthreads();
-#pragma unroll 8
-  for (int slot = threadIdx.x; slot < count; slot += 1024) {
-    atomicAdd(&next[ids[slot]], 1);
+#pragma unroll
+  for (int i = 0; i < kMostSlots / 1024; ++i) {
+    if (i * 1024 + threadIdx.x < all) {
+      found[i] = found[i] << 16 | static_cast<coppice_u32>(atomicAdd(&count[found[i]], 1));
+    }
   }
   __syncthreads();
   if (threadIdx.x < 96) {  // a warp each: slots, column tiles of up, column tiles of down
@@ -72,7 +82,8 @@ extern "C" __global__ void __launch_bounds__(1024)
     int* list = table + which * (experts + 1);
     int before = 0;
     for (int base = 0; base < experts; base += 32) {
-      const int e = base + lane, mine = e < experts ? (next[e] + width - 1) / width : 0;
+      const int e = base + lane;
+      const int mine = e < experts ? (count[e] + width - 1) / width : 0;
       int sum = mine;
 #pragma unroll
       for (int d = 1; d < 32; d *= 2) {
@@ -82,22 +93,31 @@ extern "C" __global__ void __launch_bounds__(1024)
       if (e < experts) {
         list[e] = before + sum - mine;
       }
+      if (which == 0 && e < experts) {
+        first[e] = before + sum - mine;
+      }
       before += __shfl_sync(~0u, sum, 31);
     }
     if (lane == 0) {
       list[experts] = before;
     }
+    if (threadIdx.x == 0) {
+      first[experts] = before;
+    }
   }
   __syncthreads();
-  for (int e = threadIdx.x; e < experts; e += 1024) {
-    next[e] = table[e];
+#pragma unroll
+  for (int i = 0; i < kMostSlots / 1024; ++i) {
+    const int slot = i * 1024 + threadIdx.x;
+    if (slot < all) {
+      const int row = first[found[i] >> 16] + static_cast<int>(found[i] & 0xffff);
+      order[row] = slot;
+      place[slot] = row;
+    }
   }
-  __syncthreads();
-#pragma unroll 8
-  for (int slot = threadIdx.x; slot < count; slot += 1024) {
-    const int row = atomicAdd(&next[ids[slot]], 1);
-    sorted[row] = slot;
-    place[slot] = row;
+  __syncthreads();  // in shared memory first: neighbours go out together
+  for (int row = threadIdx.x; row < first[experts]; row += 1024) {
+    sorted[row] = order[row];
   }
 }
 
