@@ -1,6 +1,7 @@
 // Collects what the report page draws.
 #include "cli/report_data.h"
 
+#include "cli/device_evidence.h"
 #include "cli/model_fit.h"
 #include "cli/opponents.h"
 #include "cli/pareto.h"
@@ -94,6 +95,7 @@ Json best_of(const RunReader& run) {
   out.set("speedup_high", named ? Json(performance.speedup_high) : Json());
   out.set("sol_score", named ? Json(performance.sol_score) : Json());
   out.set("workloads", workloads_of(performance));
+  out.set("device", device_evidence_text(run.fold(), best->proposal.candidate, ""));
   return out;
 }
 

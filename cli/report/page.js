@@ -308,6 +308,7 @@
     fact('precision class', data.best ? data.best.precision : null);
     fact('error', data.best && data.best.error != null ? d3.format('.3f')(data.best.error) + ' of the permitted limit' : null);
     fact('checked', data.best ? 'every gate up to ' + data.best.gate : null);
+    fact('on the device', data.best ? data.best.device : null);
     [['Environment', data.environment], ['Configuration', data.config], ['Evidence of the winner', data.evidence]].forEach((item) => {
       if (!item[1]) return;
       const d = where.append('details');

@@ -216,9 +216,12 @@ Result<void> RangeProfiler::one_pass(const Work& work, bool& last) {
   stop.profiler = profiler_;
   COPPICE_TRY_VOID(api_->check(api_->start(&plain), "start a pass"));
   COPPICE_TRY_VOID(api_->check(api_->push(&push), "begin a range"));
-  COPPICE_TRY_VOID(work.launch());
-  COPPICE_TRY_VOID(api_->check(api_->pop(&plain), "end a range"));
-  COPPICE_TRY_VOID(api_->check(api_->stop(&stop), "end a pass"));
+  const Result<void> launched = work.launch();
+  const int popped = api_->pop(&plain);  // also after a failed launch: nothing stays open
+  const int stopped = api_->stop(&stop);
+  COPPICE_TRY_VOID(launched);
+  COPPICE_TRY_VOID(api_->check(popped, "end a range"));
+  COPPICE_TRY_VOID(api_->check(stopped, "end a pass"));
   last = stop.all_passes != 0;
   return {};
 }
