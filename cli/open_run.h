@@ -35,6 +35,8 @@ class OpenRun {
   Result<void> give_up_flights();
   // A new evaluator takes over what was frozen at the beginning.
   Result<void> adopt(const SessionWorld& world) const;
+  // It waits for its next turn.
+  void rest() { engine_.rest(); }
   Result<void> close();
 
   const std::string& run() const { return run_; }

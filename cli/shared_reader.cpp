@@ -2,6 +2,7 @@
 #include "cli/shared_reader.h"
 
 #include "cli/shared_material.h"
+#include "cli/tbb_executor.h"
 
 #include <algorithm>
 
@@ -32,10 +33,12 @@ Result<SharedReader> SharedReader::open(const archive::RunStore& store, const st
   COPPICE_TRY(out.config_, archived_config(log).within("run " + name));
   COPPICE_TRY_VOID(out.read_log(log).within("run " + name));
   COPPICE_TRY(const std::vector<std::string> known, store.names());
-  for (SharedTaskView& task : out.tasks_) {
+  TbbExecutor executor;
+  executor.parallel_for(out.tasks_.size(), [&](std::size_t i) {
+    SharedTaskView& task = out.tasks_[i];
     const std::string run = task_run(name, task.config);
     if (std::ranges::find(known, run) == known.end()) {
-      continue;
+      return;
     }
     Result<RunReader> reader = RunReader::open(store, run);
     if (reader.ok()) {
@@ -43,7 +46,7 @@ Result<SharedReader> SharedReader::open(const archive::RunStore& store, const st
     } else {
       task.trouble = reader.error().message;
     }
-  }
+  });
   return out;
 }
 

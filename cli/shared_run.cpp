@@ -199,6 +199,11 @@ Result<RunEnd> SharedRun::work(std::size_t index, const Allocated& allocated, Sl
 // Evaluator and log of a task, opened where they are not.
 Result<void> SharedRun::prepare(std::size_t index) {
   Task& task = tasks_[index];
+  for (Task& other : tasks_) {
+    if (&other != &task && other.open != nullptr && other.used == turns_ - 1) {
+      other.open->rest();
+    }
+  }
   const bool fresh = task.evaluator == nullptr;
   if (fresh) {
     COPPICE_TRY_VOID(open_evaluator(index));

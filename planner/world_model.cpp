@@ -72,6 +72,12 @@ void WorldModel::State::append_pending() {
   }
 }
 
+void WorldModel::State::forget_answers() const {
+  table.clear();
+  blocks.clear();
+  ++generation;
+}
+
 // Room in the memory for each point; all older answers go when there is too little.
 std::vector<std::uint32_t> WorldModel::State::slots_of(std::span<const Point> points) const {
   std::vector<std::uint32_t> slots;
@@ -83,9 +89,7 @@ std::vector<std::uint32_t> WorldModel::State::slots_of(std::span<const Point> po
   }
   const std::size_t first = table.size() + fresh > kMostSlots ? 0 : table.size();
   if (table.size() + fresh > kMostSlots) {
-    table.clear();
-    blocks.clear();
-    ++generation;
+    forget_answers();
     std::fill(slots.begin(), slots.end(), PointTable::kNone);
   }
   for (std::size_t i = 0; i < points.size(); ++i) {
@@ -278,6 +282,14 @@ bool WorldModel::warm() const {
 
 std::vector<Point> WorldModel::favourites(std::size_t limit) const {
   return state_->warm ? state_->warm->favourites(limit) : std::vector<Point>();
+}
+
+void WorldModel::forget_answers() {
+  state_->forget_answers();
+}
+
+std::size_t WorldModel::kept_answers() const {
+  return state_->table.size();
 }
 
 double WorldModel::expected_gain(const Belief& belief, double best) {

@@ -78,6 +78,7 @@ struct WorldModel::State {
   void append_pending();
   std::vector<std::uint32_t> slots_of(std::span<const Point> points) const;
   void ask_sources(std::size_t first) const;
+  void forget_answers() const;
   void update(std::span<const std::uint32_t> slots) const;
 
   Executor* executor;

@@ -65,6 +65,10 @@ Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 Engine::~Engine() = default;
 
+void Engine::rest() {
+  state_->chooser->rest();
+}
+
 const EngineView& Engine::view() const {
   return state_->view;
 }

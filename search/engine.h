@@ -40,6 +40,9 @@ class Engine {
   // called. Error corrupt: an event that this setup can't have led to.
   Result<void> follow(const Event& event);
 
+  // Nothing is asked of it for a while: gives memory back and changes no decision.
+  void rest();
+
   // Read-only views for progress lines and reports.
   const EngineView& view() const;
 

@@ -22,6 +22,7 @@ class TreeChooser final : public Chooser {
   void follow(const Edit& edit) override;
   std::vector<CandidateId> elites() const override;
   std::vector<planner::LevelRecord> frontier() override;
+  void rest() override { scout_.model().forget_answers(); }
 
  private:
   struct Mind {             // what is remembered of a node besides the tree's own facts

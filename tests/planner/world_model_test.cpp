@@ -372,6 +372,21 @@ TEST_CASE("places of known points change no answer") {
   CHECK(same_bits(model.predict(fewer, &known), model.predict(fewer)));
 }
 
+TEST_CASE("answers that were forgotten come back the same, and their memory is given back") {
+  const SearchSpace space = convolution();
+  InlineExecutor executor;
+  WorldModel model(space, 1, executor);
+  teach(model, some_points(space, 40, 1));
+  const std::vector<Point> questions = some_points(space, 300, 2);
+  KnownPoints known;
+  const std::vector<Belief> first = model.predict(questions, &known);
+  CHECK(model.kept_answers() > 0);
+  model.forget_answers();
+  CHECK(model.kept_answers() == 0);
+  CHECK(same_bits(model.predict(questions, &known), first));
+  CHECK(model.kept_answers() > 0);
+}
+
 TEST_CASE("the bound of a gain is never below it, and near it") {
   Rng rng = stream(3, "test", 0);
   for (int i = 0; i < 2000; ++i) {

@@ -105,6 +105,26 @@ TEST_CASE("recorded inputs give a fresh engine the same decisions, byte for byte
   }
 }
 
+TEST_CASE("an engine that rests between attempts decides the same") {
+  search::EngineSetup setup = setup_for(two_templates(), 60);
+  setup.options.lanes = 2;
+  InlineExecutor executor;
+  Play play(setup, bowl, executor);
+  play.run();
+  auto rested = search::Engine::create(setup, executor);
+  REQUIRE(rested.ok());
+  for (std::size_t i = 0; i < play.transcript.inputs.size(); ++i) {
+    if (i % 7 == 3) {
+      rested->rest();
+    }
+    std::vector<std::string> decisions;
+    for (const Event& event : rested->handle(play.transcript.inputs[i])) {
+      decisions.push_back(encode(event));
+    }
+    REQUIRE(decisions == play.transcript.decisions[i]);
+  }
+}
+
 TEST_CASE("another seed makes another run") {
   InlineExecutor executor;
   search::EngineSetup setup = setup_for(two_templates(), 30);
