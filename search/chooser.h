@@ -74,8 +74,6 @@ class Chooser {
   virtual void rest() {}
   virtual std::vector<CandidateId> elites() const { return {}; }
   virtual std::vector<planner::LevelRecord> frontier() { return {}; }
-  // Nothing is asked of it for a while: memory that only spares work may go.
-  virtual void rest() {}
 };
 
 // Inserts the root and a node for each template, and prunes templates without a valid point.

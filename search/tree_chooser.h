@@ -25,7 +25,6 @@ class TreeChooser final : public Chooser {
   void rest() override { scout_.model().forget_answers(); }
   std::vector<CandidateId> elites() const override;
   std::vector<planner::LevelRecord> frontier() override;
-  void rest() override { scout_.model().forget_answers(); }
 
  private:
   struct Mind {             // what is remembered of a node besides the tree's own facts
