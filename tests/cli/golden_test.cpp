@@ -17,12 +17,12 @@ namespace {
 constexpr char kPack[] = COPPICE_SOURCE_DIR "/tests/golden/decode.coppice";
 constexpr char kArchive[] = "archive";
 
-struct Replayed {
+struct GoldenReplay {
   std::int64_t decisions = 0, matched = 0;
 };
 
 // Replays the unpacked run with these settings of the environment in front.
-Replayed replayed(const TemporaryFolder& here, const std::string& settings, int threads) {
+GoldenReplay replayed(const TemporaryFolder& here, const std::string& settings, int threads) {
   const std::string command = "cd '" + here.path() + "' && env " + settings +
                               " '" COPPICE_BINARY_DIR "/coppice' replay --archive " + kArchive +
                               " --threads " + std::to_string(threads) + " --json >out 2>err";
@@ -51,7 +51,7 @@ TEST_CASE("the committed run replays to the last decision, with other vector uni
   REQUIRE(status == 0);
   for (const char* settings : {"LC_ALL=C", "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-FMA"}) {
     for (const int threads : {1, 8}) {
-      const Replayed run = replayed(here, settings, threads);
+      const GoldenReplay run = replayed(here, settings, threads);
       CHECK(run.decisions >= 60);
       CHECK(run.matched == run.decisions);
     }
