@@ -318,10 +318,12 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
       coppice_barrier_init(p.full_a + 8 * i, 1);
       coppice_barrier_init(p.empty_a + 8 * i, 4);
     }
+#if PARTS * WARPGROUPS > 1
     for (int i = 0; i < WARPGROUPS; ++i) {  // a warp of each other unit says it
       coppice_barrier_init(p.got + 8 * i, 4 * (kUnits - 1));
       coppice_barrier_init(p.free + 8 * i, 4 * (kUnits - 1));
     }
+#endif
     coppice_barrier_fence();
   } else if (threadIdx.x == WARPGROUPS * 128) {
     coppice_prefetch_map(weights);
