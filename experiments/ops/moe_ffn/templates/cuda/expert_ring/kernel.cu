@@ -490,7 +490,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     for (int i = threadIdx.x; i < kHalf * tile.columns; i += WARPS * 32) {
       const int row = i % kHalf, column = i / kHalf;
       const float gate = total(sums, row, column), up = total(sums, kHalf + row, column);
-      const float value = gate / (1.0f + coppice_exp2(-kLog2e * gate)) * up;
+      const float value = __fdividef(gate, 1.0f + coppice_exp2(-kLog2e * gate)) * up;
       inner[static_cast<long long>(map.member[tile.begin + column]) * INTER + tile.row * kHalf + row] =
           coppice_to_bf16(value);
     }

@@ -214,7 +214,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
       if (lane == r && r < piece.count) {
         const float gate = sums[r], up = sums[PAIRS + r];
         inner[static_cast<long long>(piece.slot) * INTER + piece.first + r] =
-            coppice_to_bf16(gate / (1.0f + coppice_exp2(-kLog2e * gate)) * up);
+            coppice_to_bf16(__fdividef(gate, 1.0f + coppice_exp2(-kLog2e * gate)) * up);
       }
     }
   }
