@@ -26,7 +26,8 @@ struct SanitizerTool {
   const char* name;
   bool refuses;
 };
-// Races are only noted: the tool does not know every way in which asynchronous copies are awaited.
+// Races are only noted: on an H200 the tool named some in kernels whose results are right
+// everywhere, and it does not know every way in which asynchronous copies are awaited.
 constexpr SanitizerTool kSanitizerTools[] = {{"memcheck", true}, {"racecheck", false}};
 
 std::string trimmed(std::string_view line) {
