@@ -1,5 +1,6 @@
 // Sessions on their way to a device agent.
 #include "evaluators/session_wire.h"
+
 #include "experiments/op_loader.h"
 #include "tests/support/catch.h"
 
