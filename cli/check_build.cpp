@@ -192,7 +192,7 @@ Result<BuildCheck> check_build(const std::string& op_folder,
                                Console& console) {
   COPPICE_TRY(const Op op, experiments::load_op(op_folder));
   COPPICE_TRY(const RunMaterial material, material_of(op, op_folder, suite, target, places));
-  COPPICE_TRY(const auto evaluator, make_evaluator(material));
+  COPPICE_TRY(const auto evaluator, make_evaluator(material, true));
   BuildCheck out;
   console.show_progress("building the references and timing the baselines");
   const auto frozen = evaluator->freeze_baselines({});

@@ -63,7 +63,8 @@ std::vector<std::string> secret_variables(const RunMaterial& material) {
 
 }  // namespace
 
-Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material) {
+Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material,
+                                                              bool thorough) {
   if (material.table != nullptr) {
     return evaluators::recorded_evaluator(material.table);
   }
@@ -78,6 +79,7 @@ Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial&
   if (config.devices == kAllDevices) {
     COPPICE_TRY(config.devices, count_devices(material.config));
   }
+  config.thorough = thorough;
   config.lane_threads = material.config.lane_threads;
   config.isolation = material.config.isolation;
   config.pause_builds = config.backend == "cpu" && evaluators::builds_disturb_timing();

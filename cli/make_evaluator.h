@@ -10,7 +10,9 @@
 namespace coppice::cli {
 
 // Errors are of the environment: no compiler, no device, isolation that is not to be had.
-Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material);
+// `thorough`: to check an op rather than to search, with more effort on its references.
+Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material,
+                                                              bool thorough = false);
 
 // What the compiler is told: the table's `architecture` ("sm_90a"), else its name.
 std::string architecture_of(const Target& target);

@@ -89,6 +89,7 @@ DeviceSession AgentEvaluator::session() const {
   out.cache_folder = config_.cache_folder;
   out.peaks = config_.target.peaks;
   out.ceilings = config_.target.ceilings;
+  out.thorough = config_.thorough;
   out.skip_gates = config_.skip_gates;
   return out;
 }

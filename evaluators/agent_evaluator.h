@@ -29,6 +29,7 @@ struct AgentConfig {
   std::vector<std::string> hidden_variables;
   // Compiling waits while a device measures: right where both need the same cores.
   bool pause_builds = false;
+  bool thorough = false;         // DeviceSession::thorough
   std::vector<Gate> skip_gates;  // only for tests of the judge
 };
 

@@ -22,6 +22,7 @@ struct DeviceSession {
   std::string isolation = "best";  // minimum level demanded: best, none, process, namespaces, full
   std::string cache_folder;        // of compiled references and baselines; empty: no cache
   std::map<std::string, double, std::less<>> peaks, ceilings;  // of the target's table, by name
+  bool thorough = false;         // an op is being checked: more effort on its references
   std::vector<Gate> skip_gates;  // only for tests of the judge itself: shows that a gate is needed
 };
 

@@ -309,6 +309,7 @@ Json to_json(const DeviceSession& session) {
   static const Suite kNone;
   Json out = Json::object();
   out.set("op", op_json(session.op, suite != nullptr ? *suite : kNone));
+  set_if(out, "thorough", session.thorough, session.thorough);
   out.set("lane_threads", session.lane_threads).set("isolation", session.isolation);
   const auto number = [](double rate) {
     return Json(rate);
@@ -324,9 +325,18 @@ Json to_json(const DeviceSession& session) {
 Result<DeviceSession> device_session(const JsonReader& json) {
   DeviceSession s;
   std::vector<std::string> skip;
-  Fields fields(
-      json, {"op", "lane_threads", "isolation", "cache_folder", "peaks", "ceilings", "skip_gates"});
-  fields.need("lane_threads", s.lane_threads).need("isolation", s.isolation);
+  Fields fields(json,
+                {"op",
+                 "thorough",
+                 "lane_threads",
+                 "isolation",
+                 "cache_folder",
+                 "peaks",
+                 "ceilings",
+                 "skip_gates"});
+  fields.maybe("thorough", s.thorough)
+      .need("lane_threads", s.lane_threads)
+      .need("isolation", s.isolation);
   fields.need("cache_folder", s.cache_folder).need("skip_gates", skip);
   fields.need("peaks", s.peaks).need("ceilings", s.ceilings);
   COPPICE_TRY(s, fields.done(std::move(s)));

@@ -284,7 +284,13 @@ Result<Json> CudaBackend::agree_on_reference() {
   if (precision == nullptr) {
     return Json::object();
   }
-  COPPICE_TRY(const ReferenceAgreement agreement, lane_->compare_references(*precision));
+  const ReferenceEffort effort = session_->thorough ? ReferenceEffort{4e9, 20} : ReferenceEffort{};
+  COPPICE_TRY(const ReferenceAgreement agreement, lane_->compare_references(*precision, effort));
+  constexpr double kWorthTelling = 2;
+  if (agreement.seconds > kWorthTelling) {
+    fmt::print(
+        stderr, "comparing reference.cu with reference.cpp took {:.1f} s\n", agreement.seconds);
+  }
   if (agreement.worst > 1.0) {
     return Error{ErrorCode::config,
                  "op " + session_->op.name +

@@ -94,6 +94,11 @@ struct ReferenceAgreement {
   double seconds = 0;
 };
 Json to_json(const ReferenceAgreement& agreement);
+// What the host may spend on it.
+struct ReferenceEffort {
+  double flops = 0.5e9;  // of one workload and case, in fp64
+  double seconds = 4;    // all together; nothing is begun later
+};
 
 // Used by one thread. Errors: the device, the judge or our own code; a failing candidate is a
 // LaneResult.
@@ -131,7 +136,8 @@ class CudaLane {
   bool has_baseline() const { return baseline_ != nullptr; }
   // What is expected on the device against fp64 on the host, on the workloads small enough for
   // that.
-  Result<ReferenceAgreement> compare_references(const PrecisionClass& precision);
+  Result<ReferenceAgreement> compare_references(const PrecisionClass& precision,
+                                                ReferenceEffort effort);
   // Known-answer kernel in the judge and a fresh process: is the device still sound?
   Result<bool> device_is_sound();
 

@@ -10,8 +10,6 @@
 namespace coppice::evaluators::cuda {
 namespace {
 
-constexpr double kMostHostFlops = 4e9;   // of one workload and case, in fp64 on the host
-constexpr double kMostHostSeconds = 20;  // all together
 constexpr std::uint64_t kMostHostBytes = 64 << 20;
 
 // Floating outputs are expected in f32, whatever the tensor's own type; others as they are.
@@ -68,20 +66,23 @@ Result<void> CudaLane::compare_references(std::uint64_t workload,
   return {};
 }
 
-Result<ReferenceAgreement> CudaLane::compare_references(const PrecisionClass& precision) {
+Result<ReferenceAgreement> CudaLane::compare_references(const PrecisionClass& precision,
+                                                        ReferenceEffort effort) {
   ReferenceAgreement out;
   const auto begin = std::chrono::steady_clock::now();
   for (const std::uint64_t workload : by_bytes(workloads_)) {
     const LaneWorkload& w = workloads_[workload];
     const bool small = w.layout.set_stride <= kMostHostBytes &&
-                       workload_cost(op_, suite_, w).flops <= kMostHostFlops;
-    if (!small || seconds_since(begin) > kMostHostSeconds) {
+                       workload_cost(op_, suite_, w).flops <= effort.flops;
+    if (!small || seconds_since(begin) > effort.seconds) {
       ++out.left_out;
       continue;
     }
     ++out.workloads;
     // Of the timed sets, which are drawn alike, one is enough.
-    for (std::uint64_t set = w.timed_sets - 1; set < w.cases.size(); ++set) {
+    for (std::uint64_t set = w.timed_sets - 1;
+         set < w.cases.size() && seconds_since(begin) <= effort.seconds;
+         ++set) {
       COPPICE_TRY_VOID(compare_references(workload, set, precision, out));
     }
   }

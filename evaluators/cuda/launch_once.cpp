@@ -53,10 +53,10 @@ class Allocations {
   std::vector<DevicePtr> spacers_;
 };
 
-Result<void> place(const Device& device,
-                   const LaunchOnce& launch,
-                   Allocations& memory,
-                   Bindings& bindings) {
+Result<void> place_tensors(const Device& device,
+                           const LaunchOnce& launch,
+                           Allocations& memory,
+                           Bindings& bindings) {
   for (const LaunchOnceTensor& tensor : launch.tensors) {
     COPPICE_TRY(const DevicePtr at, memory.take(tensor.bytes));
     bindings.tensors[tensor.name] = at;
@@ -82,7 +82,7 @@ Result<void> launch_all(const LaunchJob& job) {
   for (const LaunchOnce& launch : job.launches) {
     COPPICE_TRY(const Module module, device.load(launch.binary));
     Bindings bindings;
-    COPPICE_TRY_VOID(place(device, launch, memory, bindings));
+    COPPICE_TRY_VOID(place_tensors(device, launch, memory, bindings));
     COPPICE_TRY(std::vector<LaunchCall> calls, translate(launch.plan, bindings));
     COPPICE_TRY(PlanLauncher plan, PlanLauncher::create(device.api(), module, std::move(calls)));
     plans.push_back(std::move(plan));

@@ -51,7 +51,7 @@ std::vector<std::string> marked_lines(const std::string& text) {
   return out;
 }
 
-bool located(const std::string& line) {
+bool names_a_place(const std::string& line) {
   return line.find("+0x") != std::string::npos;
 }
 
@@ -210,7 +210,7 @@ SanitizerReport read_sanitizer_report(const std::string& text) {
     if (trouble && out.trouble.empty()) {
       out.trouble = line;
     }
-    if (out.finding.empty() && located(line)) {
+    if (out.finding.empty() && names_a_place(line)) {
       out.finding = workload_before(text, line) + joined(lines, begin);
     }
   }
