@@ -148,33 +148,50 @@ static __device__ __forceinline__ void multiply(float (&acc)[ROWS / 2], const Pl
 }
 
 #if PARTS * WARPGROUPS > 1
-static __device__ __forceinline__ void store_cluster_quad(coppice_u32 to, const float* v) {
+// Into another unit's inbox. Under ASYNC its barrier hears of the bytes, and nobody waits for an answer.
+static __device__ __forceinline__ void send_quad(coppice_u32 to, const float* v, [[maybe_unused]] coppice_u32 got) {
+#if ASYNC
+  asm volatile(
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1,%2,%3,%4}, [%5];" ::"r"(to),
+      "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3]), "r"(got)
+      : "memory");
+#else
   asm volatile("st.shared::cluster.v4.f32 [%0], {%1,%2,%3,%4};" ::"r"(to), "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3])
                : "memory");
+#endif
 }
 
 // To each other unit what it adds up.
 static __device__ __forceinline__ void send(const float (&acc)[ROWS / 2], const Place& p, int unit) {
-  const int lane = threadIdx.x % 32;
+#if ASYNC
+  if (threadIdx.x % 128 == 0) {
+    const int mine = max(0, min(kOwned, kEights - unit * kOwned));
+    coppice_barrier_expect(p.got + 8 * (unit % WARPGROUPS), (kUnits - 1) * mine * 2048);
+  }
+#endif
 #pragma unroll
   for (int s = 0; s < kUnits; ++s) {
     if (s == unit) {
       continue;
     }
     const int slot = (unit - s - 1 + kUnits) % kUnits;
+    const coppice_u32 got = coppice_map_shared(p.got + 8 * (s % WARPGROUPS), s / WARPGROUPS);
     const coppice_u32 to = coppice_map_shared(
         p.inbox + s % WARPGROUPS * kInbox + slot * kPiece + threadIdx.x % 128 * 16, s / WARPGROUPS);
 #pragma unroll
     for (int e = 0; e < kOwned; ++e) {
       if (s * kOwned + e < kEights) {
-        store_cluster_quad(to + e * 2048, acc + 4 * (s * kOwned + e));
+        send_quad(to + e * 2048, acc + 4 * (s * kOwned + e), got);
       }
     }
   }
+#if !ASYNC
   __syncwarp();
+  const int lane = threadIdx.x % 32;
   if (lane < kUnits && lane != unit) {
     coppice_barrier_arrive_remote(coppice_map_shared(p.got + 8 * (lane % WARPGROUPS), lane / WARPGROUPS));
   }
+#endif
 }
 
 static __device__ __forceinline__ void receive(float (&sum)[4], const Place& p, int unit, int e) {
@@ -320,7 +337,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
     }
 #if PARTS * WARPGROUPS > 1
     for (int i = 0; i < WARPGROUPS; ++i) {  // a warp of each other unit says it
-      coppice_barrier_init(p.got + 8 * i, 4 * (kUnits - 1));
+      coppice_barrier_init(p.got + 8 * i, ASYNC ? 1 : 4 * (kUnits - 1));
       coppice_barrier_init(p.free + 8 * i, 4 * (kUnits - 1));
     }
 #endif

@@ -22,6 +22,10 @@ constexpr int kInbox = kStages * kStage;                  // [split][owned] f32
 constexpr int kInboxWeights = kInbox + kResults * 4;      // [split][head of mine] (maximum, sum)
 constexpr int kFull = kInboxWeights + SPLITS * (kOwned / kRun) * 8;
 constexpr int kEmpty = kFull + kStages * 8;
+#if SPLITS > 1
+constexpr int kGot = kEmpty + kStages * 8;                // barrier of the inbox
+constexpr int kMail = kResults * 4 + SPLITS * (kOwned / kRun) * 8;  // bytes that come to each block
+#endif
 
 struct Layout {
   enum : bool { kClears = true };
@@ -67,6 +71,19 @@ static __device__ __forceinline__ void store(const State& w, float (*records)[kR
   }
 }
 
+#if SPLITS > 1
+// Into another block's inbox. Under ASYNC its barrier hears of the bytes, and nobody waits for an answer.
+static __device__ __forceinline__ void send_word(coppice_u32 to, float value, [[maybe_unused]] coppice_u32 got) {
+#if ASYNC
+  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.f32 [%0], %1, [%2];" ::"r"(to), "f"(value),
+               "r"(got)
+               : "memory");
+#else
+  coppice_store_cluster(to, value);
+#endif
+}
+#endif
+
 extern "C" __global__ void __launch_bounds__(kThreads)
     decode(const coppice_bf16* q, const __grid_constant__ coppice_tensor_map keys,
            const __grid_constant__ coppice_tensor_map values, const int* indptr, const int* indices,
@@ -79,6 +96,12 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const coppice_u32 full = base + kFull;
   [[maybe_unused]] const coppice_u32 empty = base + kEmpty;
 #if SPLITS > 1
+  if (ASYNC && threadIdx.x == 0) {
+    coppice_barrier_init(base + kGot, 1);
+    coppice_barrier_fence();
+    coppice_barrier_expect(base + kGot, kMail);
+  }
+  __syncwarp();
   coppice_cluster_arrive();  // the others' shared memory is there when all have come here
 #endif
   // The page numbers of this share when all sequences are equally long and fill the table: on their way
@@ -245,17 +268,22 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     finish(out, lse, group_head + g, d, value, top, sum);
 #else
     const int owner = i / kOwned, own = i % kOwned;
-    coppice_store_cluster(coppice_map_shared(base + kInbox + (split * kOwned + own) * 4, owner), value);
+    const coppice_u32 got = coppice_map_shared(base + kGot, owner);
+    send_word(coppice_map_shared(base + kInbox + (split * kOwned + own) * 4, owner), value, got);
     if (own % kRun == 0) {
       const coppice_u32 to = coppice_map_shared(
           base + kInboxWeights + (split * (kOwned / kRun) + own / kRun) * 8, owner);
-      coppice_store_cluster(to, top);
-      coppice_store_cluster(to + 4, sum);
+      send_word(to, top, got);
+      send_word(to + 4, sum, got);
     }
 #endif
   }
 #if SPLITS > 1
+#if ASYNC
+  coppice_barrier_wait_cluster(base + kGot, 0);
+#else
   coppice_cluster_sync();
+#endif
   const auto* const inbox = reinterpret_cast<const float*>(aligned + kInbox);
   const auto* const weights = reinterpret_cast<const float2*>(aligned + kInboxWeights);
   for (int own = threadIdx.x; own < kOwned; own += kThreads) {

@@ -2,9 +2,8 @@
 // swizzled tiles, warpgroups of 64 rows each multiply from there (queries and keys from shared memory,
 // weights from registers). A row is a (token, head): PACK neighbouring heads of a group share a tile.
 // Keys go from the last seen one to the first, so only the first steps of a tile are masked. Under
-// OVERLAP the scores of the next keys are on their way while these weights meet their values, under CHAIN
-// those of the next tile's first keys too; under PINGPONG one warpgroup's products run while the other
-// turns scores into weights.
+// OVERLAP the scores of the next keys are on their way while these weights meet their values; under
+// PINGPONG one warpgroup's products run while the other turns scores into weights.
 #include "coppice_wgmma.cuh"
 #include "query_blocks.cuh"
 
@@ -292,85 +291,52 @@ static __device__ __forceinline__ void wait_values(const Reader& r, const Tile& 
   }
 }
 
-static __device__ __forceinline__ void reset(State& w) {
-#pragma unroll
-  for (int h = 0; h < 2; ++h) {
-    w.top[h] = -COPPICE_INFINITY;
-    w.sum[h] = 0.0f;
-  }
-}
-
-static __device__ __forceinline__ coppice_u32 query_of(const Reader& r, const Turn& q) {
-  return r.at.query + q.stage * kQueryBytes + r.group * 8192;
-}
-
-static __device__ __forceinline__ void let_values_go(State& w, const Reader& r, Rings& rings) {
-  coppice_wgmma_wait<0>();
-  coppice_wgmma_hold(w.out);
-  release(r.at.empty_v + 8 * rings.v.stage);
-  rings.v.next(STAGES);
-}
-
+// All keys of a tile, from the last to the first.
+static __device__ __forceinline__ void attend(State& w, const Reader& r, const Tile& t, Rings& rings) {
+  const Place& at = r.at;
+  const coppice_u32 query = at.query + rings.q.stage * kQueryBytes + r.group * 8192;
 #if OVERLAP
-// The first weights of a tile.
-static __device__ __forceinline__ void begin(State& w, const Reader& r, const Tile& t, coppice_u32 query, Rings& rings) {
-  coppice_barrier_wait(r.at.full_k + 8 * rings.k.stage, rings.k.phase);
+  coppice_barrier_wait(at.full_k + 8 * rings.k.stage, rings.k.phase);
   coppice_wgmma_fence();
-  start_scores(w, query, r.at.keys + rings.k.stage * kTileBytes);
+  start_scores(w, query, at.keys + rings.k.stage * kTileBytes);
   coppice_wgmma_wait<0>();
   coppice_wgmma_hold(w.scores);
-  release(r.at.empty_k + 8 * rings.k.stage);
+  release(at.empty_k + 8 * rings.k.stage);
   rings.k.next(STAGES);
   score(w, r, t, t.steps - 1);
   round_weights(w);
-}
-
-struct Step {
-  const Tile& tile;
-  int number;
-};
-
-// The weights at hand meet their values while the next scores come, of the same tile or of another one.
-static __device__ __forceinline__ void go_on(State& w, const Reader& r, Step now, Step next, coppice_u32 query,
-                                             Rings& rings) {
-  coppice_barrier_wait(r.at.full_k + 8 * rings.k.stage, rings.k.phase);
-  wait_values(r, now.tile, rings, now.number);
-  my_turn(r.group);
-  coppice_wgmma_fence();
-  start_scores(w, query, r.at.keys + rings.k.stage * kTileBytes);
-  start_values(w, r.at.values + rings.v.stage * kTileBytes);
-  your_turn(r.group);
-  coppice_wgmma_wait<1>();
-  coppice_wgmma_hold(w.scores);
-  release(r.at.empty_k + 8 * rings.k.stage);
-  rings.k.next(STAGES);
-  score(w, r, next.tile, next.number);
-  if (w.sum[0] + w.sum[1] < 0.0f) {  // never: but else the assembler moves the exponentials behind the wait
-    __nanosleep(0);
-  }
-  let_values_go(w, r, rings);
-}
-
-// All keys of a tile whose first weights are there, from the last to the first, but for the first's values.
-static __device__ __forceinline__ void attend(State& w, const Reader& r, const Tile& t, coppice_u32 query, Rings& rings) {
 #pragma unroll 1
   for (int step = t.steps - 1; step > 0; --step) {
-    go_on(w, r, {t, step}, {t, step - 1}, query, rings);
+    coppice_barrier_wait(at.full_k + 8 * rings.k.stage, rings.k.phase);
+    wait_values(r, t, rings, step);
+    my_turn(r.group);
+    coppice_wgmma_fence();
+    start_scores(w, query, at.keys + rings.k.stage * kTileBytes);
+    start_values(w, at.values + rings.v.stage * kTileBytes);
+    your_turn(r.group);
+    coppice_wgmma_wait<1>();
+    coppice_wgmma_hold(w.scores);
+    release(at.empty_k + 8 * rings.k.stage);
+    rings.k.next(STAGES);
+    score(w, r, t, step - 1);
+    if (w.sum[0] + w.sum[1] < 0.0f) {  // never: but else the assembler moves the exponentials behind the wait
+      __nanosleep(0);
+    }
+    coppice_wgmma_wait<0>();
+    coppice_wgmma_hold(w.out);
+    release(at.empty_v + 8 * rings.v.stage);
+    rings.v.next(STAGES);
     shrink_sums(w);
     round_weights(w);
   }
-}
-
-static __device__ __forceinline__ void end(State& w, const Reader& r, const Tile& t, Rings& rings) {
   wait_values(r, t, rings, 0);
   coppice_wgmma_fence();
-  start_values(w, r.at.values + rings.v.stage * kTileBytes);
-  let_values_go(w, r, rings);
-}
+  start_values(w, at.values + rings.v.stage * kTileBytes);
+  coppice_wgmma_wait<0>();
+  coppice_wgmma_hold(w.out);
+  release(at.empty_v + 8 * rings.v.stage);
+  rings.v.next(STAGES);
 #else
-// All keys of a tile, from the last to the first.
-static __device__ __forceinline__ void attend(State& w, const Reader& r, const Tile& t, coppice_u32 query, Rings& rings) {
-  const Place& at = r.at;
 #pragma unroll 1
   for (int step = t.steps - 1; step >= 0; --step) {
     coppice_barrier_wait(at.full_k + 8 * rings.k.stage, rings.k.phase);
@@ -394,32 +360,27 @@ static __device__ __forceinline__ void attend(State& w, const Reader& r, const T
     coppice_wgmma_fence();
     start_values(w, at.values + rings.v.stage * kTileBytes);
   }
-  let_values_go(w, r, rings);
-}
+  coppice_wgmma_wait<0>();
+  coppice_wgmma_hold(w.out);
+  release(at.empty_v + 8 * rings.v.stage);
+  rings.v.next(STAGES);
 #endif
-
-struct Found {
-  float top[2], sum[2];
-};
-
-static __device__ __forceinline__ Found found(const State& w) {
-  return {{w.top[0], w.top[1]}, {w.sum[0], w.sum[1]}};
 }
 
 // The result goes through the place of this warpgroup's queries, to leave in rows of whole lines.
-static __device__ __forceinline__ void store(State& w, const Found& found, const Reader& r, const Problem& p,
-                                             const Tile& t, coppice_u32 query, coppice_bf16* out, float* lse) {
+static __device__ __forceinline__ void store(State& w, const Reader& r, const Problem& p, const Tile& t,
+                                             coppice_u32 query, coppice_bf16* out, float* lse) {
   const int lane = threadIdx.x % 32, row = threadIdx.x % 128 / 32 * 16 + lane / 4;
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
-    float sum = found.sum[h];
+    float sum = w.sum[h];
     sum += __shfl_xor_sync(~0u, sum, 1);
     sum += __shfl_xor_sync(~0u, sum, 2);
     const float inverse = sum > 0.0f ? 1.0f / sum : 0.0f;
     const int mine = row + 8 * h, global = r.group * 64 + mine;
     if (lane % 4 == 0 && global / PACK < t.tokens) {
       lse[static_cast<long long>(t.token + global / PACK) * p.heads + t.pack * PACK + global % PACK] =
-          sum > 0.0f ? found.top[h] * r.scale + log2f(sum) : -COPPICE_INFINITY;
+          sum > 0.0f ? w.top[h] * r.scale + log2f(sum) : -COPPICE_INFINITY;
     }
 #pragma unroll
     for (int j = 0; j < HEAD_DIM / 8; ++j) {
@@ -440,78 +401,39 @@ static __device__ __forceinline__ void store(State& w, const Found& found, const
   }
 }
 
-// The tile of the next queries, which have then come.
-static __device__ __forceinline__ Tile next_tile(const Reader& r, const Turn& q) {
-  coppice_barrier_wait(r.at.full_q + 8 * q.stage, q.phase);
-  return get_tile(r.at.tiles + 32 * q.stage);
-}
-
-static __device__ __forceinline__ void clear(State& w) {
-#pragma unroll
-  for (int i = 0; i < HEAD_DIM / 2; ++i) {
-    w.out[i] = 0.0f;
-  }
-}
-
-// The queries' place is free, for the copy engine.
-static __device__ __forceinline__ void let_queries_go(const Reader& r, const Turn& q) {
-  coppice_async_fence();
-  __syncwarp();
-  release(r.at.empty_q + 8 * q.stage);
-}
-
 static __device__ __forceinline__ void consume(const Problem& p, const Reader& r, coppice_bf16* out, float* lse) {
   Rings rings;
   if (r.group == WARPGROUPS - 1) {
     your_turn(r.group);  // the first begins
   }
-  Tile t = next_tile(r, rings.q);
-  [[maybe_unused]] bool begun = false;  // the first weights are there already
-  State w;
-  while (t.tokens != kNoMore) {
+  for (;; rings.q.next(QUERIES)) {
+    const coppice_u32 empty = r.at.empty_q + 8 * rings.q.stage;
+    coppice_barrier_wait(r.at.full_q + 8 * rings.q.stage, rings.q.phase);
+    const Tile t = get_tile(r.at.tiles + 32 * rings.q.stage);
+    if (t.tokens == kNoMore) {
+      break;
+    }
     if (t.steps == 0) {
       store_nothing<Cut, HEAD_DIM>(p, t, r.group * 128 + threadIdx.x % 128, WARPGROUPS * 128, out, lse);
-      let_queries_go(r, rings.q);
-      rings.q.next(QUERIES);
-      t = next_tile(r, rings.q);
+      __syncwarp();
+      release(empty);
       continue;
     }
-    const Turn own = rings.q;
-    const coppice_u32 query = query_of(r, own);
-    clear(w);
-#if OVERLAP
-    if (!begun) {
-      reset(w);
-      begin(w, r, t, query, rings);
+    State w;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      w.top[h] = -COPPICE_INFINITY;
+      w.sum[h] = 0.0f;
     }
-    attend(w, r, t, query, rings);
-#if CHAIN
-    rings.q.next(QUERIES);
-    const Tile next = next_tile(r, rings.q);
-    begun = next.steps > 0;
-    if (begun) {
-      const Found all = found(w);
-      reset(w);
-      go_on(w, r, {t, 0}, {next, next.steps - 1}, query_of(r, rings.q), rings);
-      round_weights(w);
-      store(w, all, r, p, t, query, out, lse);
-    } else {
-      end(w, r, t, rings);
-      store(w, found(w), r, p, t, query, out, lse);
+#pragma unroll
+    for (int i = 0; i < HEAD_DIM / 2; ++i) {
+      w.out[i] = 0.0f;
     }
-    let_queries_go(r, own);
-    t = next;
-    continue;
-#endif
-    end(w, r, t, rings);
-#else
-    reset(w);
-    attend(w, r, t, query, rings);
-#endif
-    store(w, found(w), r, p, t, query, out, lse);
-    let_queries_go(r, own);
-    rings.q.next(QUERIES);
-    t = next_tile(r, rings.q);
+    attend(w, r, t, rings);
+    store(w, r, p, t, r.at.query + rings.q.stage * kQueryBytes + r.group * 8192, out, lse);
+    coppice_async_fence();  // the next queries come by the copy engine
+    __syncwarp();
+    release(empty);
   }
 }
 
