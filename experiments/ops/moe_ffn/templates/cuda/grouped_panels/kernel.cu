@@ -295,7 +295,7 @@ static __device__ __forceinline__ void store_inner(const float (&d)[P::kRowTiles
 
 // A part in 16 bits. As f16 it is three bits finer than as bf16, which alone would use up the error that is
 // allowed; an eighth of it, so that it may be as large as 524,000.
-static __device__ __forceinline__ coppice_u32 pack_part(float low, float high) {
+[[maybe_unused]] static __device__ __forceinline__ coppice_u32 pack_part(float low, float high) {
 #ifdef PARTS_BF16
   return coppice_pack(low, high);
 #else
@@ -304,7 +304,7 @@ static __device__ __forceinline__ coppice_u32 pack_part(float low, float high) {
   return out;
 #endif
 }
-static __device__ __forceinline__ float2 unpack_part(coppice_u32 pair) {
+[[maybe_unused]] static __device__ __forceinline__ float2 unpack_part(coppice_u32 pair) {
 #ifdef PARTS_BF16
   return make_float2(coppice_low(pair), coppice_high(pair));
 #else
