@@ -292,29 +292,6 @@ static __device__ __forceinline__ void store_inner(const float (&d)[P::kRowTiles
   }
 }
 
-// A part in 16 bits. As f16 it is three bits finer than as bf16, which alone would use up the error that is
-// allowed; an eighth of it, so that it may be as large as 524,000.
-static __device__ __forceinline__ coppice_u32 pack_part(float low, float high) {
-#ifdef PARTS_BF16
-  return coppice_pack(low, high);
-#else
-  coppice_u32 out;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high * 0.125f), "f"(low * 0.125f));
-  return out;
-#endif
-}
-static __device__ __forceinline__ float2 unpack_part(coppice_u32 pair) {
-#ifdef PARTS_BF16
-  return make_float2(coppice_low(pair), coppice_high(pair));
-#else
-  float2 out;
-  asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %2;\ncvt.f32.f16 %0, low;\ncvt.f32.f16 %1, high;\n}"
-      : "=f"(out.x), "=f"(out.y)
-      : "r"(pair));
-  return make_float2(8.0f * out.x, 8.0f * out.y);
-#endif
-}
-
 // Parts lie in the order of the sorted slots: here nothing is looked up.
 template <class P, int kWidth>
 static __device__ __forceinline__ void store_parts(const float (&d)[kWidth / 2], const Work& w, int slab,
@@ -332,8 +309,8 @@ static __device__ __forceinline__ void store_parts(const float (&d)[kWidth / 2],
 #pragma unroll
   for (int j = 0; j < kWidth / 8; ++j, to += 8 * sizes.hidden) {
 #ifndef PARTS_F32
-    const coppice_u32 low = coppice_transpose(pack_part(d[4 * j], d[4 * j + 1]));
-    const coppice_u32 high = coppice_transpose(pack_part(d[4 * j + 2], d[4 * j + 3]));
+    const coppice_u32 low = coppice_transpose(coppice_pack(d[4 * j], d[4 * j + 1]));
+    const coppice_u32 high = coppice_transpose(coppice_pack(d[4 * j + 2], d[4 * j + 3]));
     if (8 * j + lane / 4 < w.count) {
       coppice_write(to, make_uint2(low, high));
     }
@@ -524,9 +501,8 @@ static __device__ __forceinline__ void add_part(float (&sum)[8], const void* par
   const coppice_u32 words[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const float2 two = unpack_part(words[i]);
-    sum[2 * i] += weight * two.x;
-    sum[2 * i + 1] += weight * two.y;
+    sum[2 * i] += weight * coppice_low(words[i]);
+    sum[2 * i + 1] += weight * coppice_high(words[i]);
   }
 #else
   const float4* from = reinterpret_cast<const float4*>(static_cast<const float*>(parts) + at);
