@@ -19,7 +19,7 @@ namespace {
 
 constexpr double kEvaluation = 1.0;  // seconds
 constexpr const char* kAnswer =
-    R"(cat > /dev/null; sleep 5; printf '{\"text\": \"IDEA: number %d\\\\n```cpp\\\\n// %d\\\\nint x;\\\\n```\"}' $$ $$)";
+    R"(cat > /dev/null; sleep 5; printf '{\"text\": \"IDEA: number %d\\\\n```cpp\\\\n// %d\\\\nCOPPICE_KERNEL(attend) {}\\\\nCOPPICE_KERNEL(combine) {}\\\\n```\"}' $$ $$)";
 
 std::string config_of(const std::string& attempts, int devices) {
   return R"({"schema": 1, "op": ")" COPPICE_SOURCE_DIR
@@ -35,13 +35,16 @@ std::string config_of(const std::string& attempts, int devices) {
 Result<std::string> answers_of(const archive::RunStore& store, const std::string& run) {
   COPPICE_TRY(const cli::RunReader reader, cli::RunReader::open(store, run));
   int replies = 0, ideas = 0;
-  std::string trouble;  // of the last answer that was no kernel
+  std::string trouble;  // of the first answer that was no kernel
   double seconds = 0.0;
   COPPICE_TRY_VOID(reader.log().visit(EventSeq{1}, [&](const archive::LogRow& row) -> Result<bool> {
     COPPICE_TRY(const Event event, decode(row.bytes));
     if (const auto* replied = std::get_if<LlmReplied>(&event)) {
       ++replies;
       ideas += replied->idea ? 1 : 0;
+      if (replied->failed && trouble.empty()) {
+        trouble = "; first trouble: " + replied->message;
+      }
       seconds += to_seconds(replied->cost.llm);
     }
     return true;
