@@ -31,7 +31,7 @@ struct RunStarted {
   std::vector<Digest> warm;  // blobs: warm-start data, in order
   // Blob: {file: digest} of the texts that prompts were made from; only where a model is asked.
   std::optional<Digest> prompts;
-  Json environment;          // host, device, versions: for people
+  Json environment;  // host, device, versions: for people
   // Names of the tasks that share this run's budget; each has a log of its own. Empty: the run
   // searches by itself, as nearly all do. With tasks, `op` is a blob of run_started events, one a
   // line and task, `target` is not used, and the decision version is the allocator's.

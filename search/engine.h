@@ -14,7 +14,8 @@
 namespace coppice::search {
 
 // Moves only with a change of decisions, named in the commit. Within 5 the decisions of runs with a
-// language model have changed once, when its kernels became templates; those of all others have not.
+// language model have changed once, when its kernels became templates; those of all others have
+// not.
 inline constexpr int kDecisionVersion = 5;
 
 // No clock, thread, file or device inside. Used by one thread. The same setup and inputs give the

@@ -1,6 +1,6 @@
 // How busy a device stays while a slow model is asked: evaluations of one second that are only
 // waited for, a model that takes five seconds for each answer, the real run loop between them.
-// usage: bench_llm_overlap [attempts, default 60] [devices, default 1]
+// usage: bench_llm_overlap [attempts, default 60]
 #include "cli/run_reader.h"
 #include "cli/run_session.h"
 #include "core/executor.h"
@@ -21,11 +21,11 @@ constexpr double kEvaluation = 1.0;  // seconds
 constexpr const char* kAnswer =
     R"(cat > /dev/null; sleep 5; printf '{\"text\": \"IDEA: number %d\\\\n```cpp\\\\n// %d\\\\nCOPPICE_KERNEL(attend) {}\\\\nCOPPICE_KERNEL(combine) {}\\\\n```\"}' $$ $$)";
 
-std::string config_of(const std::string& attempts, int devices) {
+std::string config_of(const std::string& attempts) {
   return R"({"schema": 1, "op": ")" COPPICE_SOURCE_DIR
-         R"(/experiments/ops/gqa_paged_decode", "suite": "quickstart", "finalists": 0, "lanes": )" +
-         std::to_string(2 * devices) + R"(, "devices": )" + std::to_string(devices) +
-         R"(, "budget": {"attempts": )" + attempts +
+         R"(/experiments/ops/gqa_paged_decode", "suite": "quickstart", "finalists": 0, "lanes": 2, )"
+         R"("budget": {"attempts": )" +
+         attempts +
          R"(}, "llm": {"schema": 1, "slots": 2, "share": 0.4, "budget": {"requests": 200}, "models": [)"
          R"({"name": "slow", "provider": "command", "model": "s", "command": ["/bin/sh", "-c", ")" +
          kAnswer + R"("], "price": {"in": 0, "out": 0}}]}})";
@@ -59,8 +59,8 @@ Result<std::string> answers_of(const archive::RunStore& store, const std::string
   return text + trouble;
 }
 
-Result<int> measure(const std::string& attempts, int devices) {
-  COPPICE_TRY(const Json json, Json::parse(config_of(attempts, devices), "bench"));
+Result<int> measure(const std::string& attempts) {
+  COPPICE_TRY(const Json json, Json::parse(config_of(attempts), "bench"));
   COPPICE_TRY(const cli::RunConfig config, cli::run_config(json.reader("bench")));
   COPPICE_TRY(const cli::RunMaterial material, cli::gather(config, cli::Places{{}}));
   const std::string folder = std::filesystem::temp_directory_path() / "coppice_llm_overlap";
@@ -69,7 +69,6 @@ Result<int> measure(const std::string& attempts, int devices) {
   std::mutex mutex;
   std::vector<std::chrono::steady_clock::time_point> begins;
   tests::FakeOptions options;
-  options.devices = devices;
   options.measure_takes = std::chrono::microseconds(static_cast<std::int64_t>(kEvaluation * 1e6));
   options.before_measure = [&] {
     const std::lock_guard lock(mutex);
@@ -84,12 +83,11 @@ Result<int> measure(const std::string& attempts, int devices) {
   const double span = std::chrono::duration<double>(begins.back() - begins.front()).count();
   const auto count = static_cast<double>(begins.size() - 1);
   COPPICE_TRY(const std::string answers, answers_of(store, result.run));
-  std::printf("%d devices: %.0f evaluations of %.1f s begun over %.1f s: busy %.1f %%; %s\n",
-              devices,
+  std::printf("%.0f evaluations of %.1f s begun over %.1f s: device busy %.1f %%; %s\n",
               count,
               kEvaluation,
               span,
-              100.0 * count * kEvaluation / (span * devices),
+              100.0 * count * kEvaluation / span,
               answers.c_str());
   std::filesystem::remove_all(folder);
   return 0;
@@ -98,7 +96,7 @@ Result<int> measure(const std::string& attempts, int devices) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto done = measure(argc > 1 ? argv[1] : "60", argc > 2 ? std::atoi(argv[2]) : 1);
+  const auto done = measure(argc > 1 ? argv[1] : "60");
   if (!done.ok()) {
     std::fprintf(stderr, "%s\n", done.error().message.c_str());
     return 1;
