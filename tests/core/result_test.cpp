@@ -68,7 +68,9 @@ TEST_CASE("a value's text reads back as the same value") {
 }
 
 TEST_CASE("a loop over the value of a result that nobody keeps sees the value") {
-  const auto numbers = []() -> Result<std::vector<int>> { return std::vector<int>{1, 2, 3}; };
+  const auto numbers = []() -> Result<std::vector<int>> {
+    return std::vector<int>{1, 2, 3};
+  };
   static_assert(std::is_same_v<decltype(numbers().value()), std::vector<int>>);
   int sum = 0;
   for (const int number : numbers().value()) {
