@@ -33,7 +33,8 @@ constexpr std::uint32_t kMagic = 0x43564e31;
 constexpr int kNvrtcOutOfMemory = 1;
 
 void set_limits(const CompileLimits& limits) {
-#if !defined(__SANITIZE_ADDRESS__)  // its shadow takes 20 TB of addresses
+// The shadows of sanitizers take terabytes of addresses.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   const rlimit memory{limits.memory_bytes, limits.memory_bytes};
   setrlimit(RLIMIT_AS, &memory);
 #endif
