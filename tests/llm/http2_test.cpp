@@ -19,7 +19,7 @@ namespace coppice::llm {
 namespace {
 
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-enum FrameType : std::uint8_t { data = 0, headers = 1, settings = 4, ping = 6, goaway = 7 };
+enum class Frame : std::uint8_t { data = 0, headers = 1, settings = 4, ping = 6, goaway = 7 };
 
 // As much of a server of RFC 9113 as one client needs: it answers each stream that has ended with
 // the same JSON. Who does not offer h2 is not let in.
@@ -104,7 +104,7 @@ class Http2Server {
   }
 
   static void send(
-      SSL* to, FrameType type, char flags, std::string_view stream, std::string_view payload) {
+      SSL* to, Frame type, char flags, std::string_view stream, std::string_view payload) {
     std::string frame;
     for (const int shift : {16, 8, 0}) {
       frame += static_cast<char>((payload.size() >> shift) & 0xff);
@@ -121,33 +121,30 @@ class Http2Server {
       return;
     }
     const std::string no_stream(4, '\0');
-    send(connection, settings, 0, no_stream, "");
+    send(connection, Frame::settings, 0, no_stream, "");
     while (take(connection, head, 9)) {
       const auto byte = [&head](std::size_t i) {
         return static_cast<unsigned char>(head[i]);
       };
       const std::size_t size = byte(0) * 65536UL + byte(1) * 256UL + byte(2);
       const bool flag = (byte(4) & 1) != 0;  // the end of a stream, or an acknowledgement
-      if (!take(connection, payload, size) || byte(3) == goaway) {
+      const auto type = static_cast<Frame>(byte(3));
+      if (!take(connection, payload, size) || type == Frame::goaway) {
         return;
       }
-      if ((byte(3) == settings || byte(3) == ping) && !flag) {
-        send(connection,
-             static_cast<FrameType>(byte(3)),
-             1,
-             no_stream,
-             byte(3) == ping ? payload : "");
+      if ((type == Frame::settings || type == Frame::ping) && !flag) {
+        send(connection, type, 1, no_stream, type == Frame::ping ? payload : "");
       }
-      if (byte(3) == data) {
+      if (type == Frame::data) {
         bodies_ += payload;
       }
-      if ((byte(3) == data || byte(3) == headers) && flag) {
+      if ((type == Frame::data || type == Frame::headers) && flag) {
         // ":status: 200" and "content-type" stand in HPACK's static table.
-        const std::string type = "application/json";
+        const std::string json = "application/json";
         const std::string block =
-            std::string("\x88\x0f\x10", 3) + static_cast<char>(type.size()) + type;
-        send(connection, headers, 4, std::string_view(head).substr(5), block);
-        send(connection, data, 1, std::string_view(head).substr(5), answer_);
+            std::string("\x88\x0f\x10", 3) + static_cast<char>(json.size()) + json;
+        send(connection, Frame::headers, 4, std::string_view(head).substr(5), block);
+        send(connection, Frame::data, 1, std::string_view(head).substr(5), answer_);
         ++answered_;
       }
     }
