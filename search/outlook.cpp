@@ -60,6 +60,7 @@ void Outlook::fill() {
 
 void Outlook::forget() {
   filled_ = false;
+  known_.forget();  // places in the memory of a model that is no more
   spaces_.clear();
   pool_.clear();
   extra_.clear();
