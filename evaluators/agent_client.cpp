@@ -49,6 +49,9 @@ Result<AgentClient> AgentClient::start(const std::string& backend,
   }
   const Fd to_read(to[0]);
   Fd to_write(to[1]);
+  // A task with its binaries fits in: it is handed over in one piece, not 64 KiB at a time while
+  // the device waits. Where the system allows less, it goes as before.
+  ::fcntl(to_write.get(), F_SETPIPE_SZ, 1 << 20);
   if (::pipe2(from, O_CLOEXEC) != 0) {
     return Error{ErrorCode::environment, fmt::format("pipe: {}", std::strerror(errno))};
   }

@@ -5,10 +5,12 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
@@ -104,6 +106,9 @@ int alone_with(int control) {
 
 [[noreturn]] void serve_control(int control, const CompileServer::Work& work) {
   control = alone_with(control);
+  // Below the agents: a compiler that holds a core while a device waits for its next launch costs
+  // more than it gains.
+  setpriority(PRIO_PROCESS, 0, std::min(19, getpriority(PRIO_PROCESS, 0) + kCompilersBelow));
   signal(SIGCHLD, SIG_IGN);  // children are nobody's business when they have ended
   signal(SIGINT, SIG_IGN);
   while (true) {

@@ -15,6 +15,10 @@
 
 namespace coppice::evaluators::cuda {
 
+// How much nicer than the program its compile jobs are: on full cores agents, judges and launches
+// go first.
+inline constexpr int kCompilersBelow = 5;
+
 // Thread-safe. One request starts one process, which answers over a socket of its own.
 class CompileServer {
  public:

@@ -1,12 +1,20 @@
 // Worker processes and their messages, without a device.
+#include "evaluators/cuda/compile_server.h"
 #include "evaluators/cuda/layout.h"
 #include "evaluators/cuda/wire.h"
 #include "evaluators/cuda/worker_process.h"
 #include "tests/support/catch.h"
 
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
 
 using namespace coppice;
 using namespace coppice::evaluators::cuda;
@@ -60,6 +68,23 @@ TEST_CASE("a worker that dies tells how") {
   auto left = echo();
   CHECK(left->call(3, "", std::chrono::seconds(5)).detail == "exit status 7");
   CHECK(left->call(0, "", std::chrono::seconds(5)).outcome == WorkerReply::Outcome::died);
+}
+
+TEST_CASE("compile jobs stand behind the program's own processes for a core") {
+  const int own = getpriority(PRIO_PROCESS, 0);
+  const auto server = CompileServer::start(
+      [](std::string_view) { return std::to_string(getpriority(PRIO_PROCESS, 0)); });
+  REQUIRE(server.ok());
+  const auto job = (*server)->begin();
+  REQUIRE(job.ok());
+  const std::uint64_t none = 0;
+  REQUIRE(send(*job, &none, sizeof none, MSG_NOSIGNAL) == sizeof none);
+  std::int32_t pid = 0;
+  REQUIRE(recv(*job, &pid, sizeof pid, MSG_WAITALL) == sizeof pid);
+  char answer[8] = {};
+  REQUIRE(recv(*job, answer, sizeof answer - 1, MSG_WAITALL) > 0);
+  close(*job);
+  CHECK(std::atoi(answer) == std::min(19, own + kCompilersBelow));
 }
 
 TEST_CASE("records come back as they were written, and torn ones never read outside") {
