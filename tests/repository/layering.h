@@ -62,6 +62,7 @@ inline constexpr std::array kPackages = {
     PackageRule{"CLI/", "cli"},
     PackageRule{"nlohmann/", "core"},
     PackageRule{"openssl/", "core"},
+    PackageRule{"sanitizer/", "core"},
     PackageRule{"catch2/", "tests"},
     PackageRule{"httplib.h", "tests"},
     PackageRule{"fmt/", ""},
