@@ -1,6 +1,8 @@
 // Runs parallel loops on oneTBB.
 #include "cli/tbb_executor.h"
 
+#include "core/loop_order.h"
+
 #include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
@@ -28,8 +30,16 @@ TbbExecutor::TbbExecutor(int threads)
 TbbExecutor::~TbbExecutor() = default;
 
 void TbbExecutor::parallel_for(std::size_t count, const std::function<void(std::size_t)>& body) {
-  state_->arena.execute(
-      [&] { tbb::parallel_for(std::size_t{0}, count, [&](std::size_t i) { body(i); }); });
+  LoopOrder order;
+  order.begin();
+  state_->arena.execute([&] {
+    tbb::parallel_for(std::size_t{0}, count, [&](std::size_t i) {
+      order.enter_body();
+      body(i);
+      order.leave_body();
+    });
+  });
+  order.end();
 }
 
 std::size_t TbbExecutor::width() const {

@@ -19,10 +19,6 @@ std::uint64_t bits_of(float value) {
   return bits;
 }
 
-bool floating(DType type) {
-  return static_cast<int>(type) <= static_cast<int>(DType::e5m2);
-}
-
 }  // namespace
 
 Result<void> Judge::start(WireWriter& out) {
@@ -81,7 +77,7 @@ Result<void> Judge::open(WireReader& in, WireWriter& out) {
   COPPICE_TRY_VOID(device_->fill(w.outputs, kPoison, layout.outputs_bytes));
   for (const TensorInfo& tensor : layout.tensors) {
     if (tensor.role == TensorRole::output) {
-      const std::uint64_t width = floating(tensor.dtype) ? 4 : size_of(tensor.dtype);
+      const std::uint64_t width = size_of(expected_type(tensor.dtype));
       w.expected_places[tensor.name] = {w.expected_stride, tensor.elements * width};
       w.expected_stride += round_up(tensor.elements * width, 256);
     } else if (tensor.role == TensorRole::structure) {

@@ -3,6 +3,7 @@
 #include "evaluators/compare.h"
 #include "evaluators/cuda/evidence.h"
 #include "evaluators/cuda/lane.h"
+#include "evaluators/cuda/layout.h"
 
 #include <algorithm>
 #include <thread>
@@ -11,11 +12,6 @@ namespace coppice::evaluators::cuda {
 namespace {
 
 constexpr std::uint64_t kMostHostBytes = 64 << 20;
-
-// Floating outputs are expected in f32, whatever the tensor's own type; others as they are.
-DType expected_type(DType type) {
-  return static_cast<int>(type) <= static_cast<int>(DType::e5m2) ? DType::f32 : type;
-}
 
 // The cheapest first, so that the limit on time leaves the dearest out.
 std::vector<std::uint64_t> by_bytes(const std::vector<LaneWorkload>& workloads) {

@@ -51,6 +51,24 @@ double largest_rounding(DType type) {
   COPPICE_UNREACHABLE();
 }
 
+DType expected_type(DType type) {
+  switch (type) {
+    case DType::f64:
+    case DType::f32:
+    case DType::f16:
+    case DType::bf16:
+    case DType::e4m3:
+    case DType::e5m2:
+      return DType::f32;
+    case DType::i64:
+    case DType::i32:
+    case DType::i8:
+    case DType::u8:
+      return type;
+  }
+  COPPICE_UNREACHABLE();
+}
+
 std::uint64_t WorkloadLayout::input_offset(const TensorInfo& tensor, std::uint64_t set) const {
   return tensor.role == TensorRole::structure ? tensor.offset
                                               : structure_bytes + set * set_stride + tensor.offset;

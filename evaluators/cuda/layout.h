@@ -21,6 +21,10 @@ inline constexpr unsigned char kPoison = 0xff;  // a NaN in every floating type;
 // The most by which rounding to a floating type moves a number, as a share of it; 0 for others.
 double largest_rounding(DType type);
 
+// What the judge keeps of an output that the reference computed: floating ones in f32, whatever the
+// tensor's own type, integers as they are.
+DType expected_type(DType type);
+
 struct TensorInfo {
   std::string name;
   TensorRole role = TensorRole::value;

@@ -5,6 +5,7 @@
 #include "evaluators/cpu/thread_pool.h"
 #include "tests/evaluators/evaluator_support.h"
 #include "tests/support/catch.h"
+#include "tests/support/patience.h"
 #include "tests/support/skip.h"
 
 #include <unistd.h>
@@ -25,7 +26,7 @@ constexpr bool kSignalsAreLate = true;
 constexpr bool kSignalsAreLate = false;
 #endif
 
-constexpr Nanoseconds kLimit = std::chrono::seconds(5);
+constexpr Nanoseconds kLimit = std::chrono::seconds(5 * coppice::tests::kPatience);
 
 // What kernels and test both see.
 struct Board {

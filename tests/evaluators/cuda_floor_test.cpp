@@ -1,5 +1,6 @@
 // What the device's side knows of an operation: rates of its types, roundings, headers.
 #include "evaluators/cuda/evidence.h"
+#include "evaluators/cuda/layout.h"
 #include "evaluators/prepare.h"
 #include "evaluators/session_wire.h"
 #include "experiments/op_loader.h"
@@ -36,6 +37,17 @@ TEST_CASE("one element's honest rounding is within what a judge allows a tensor"
   CHECK(largest_rounding(DType::bf16) < 0.004);
   CHECK(largest_rounding(DType::f32) < 1e-7);
   CHECK(largest_rounding(DType::i32) == 0.0);
+}
+
+TEST_CASE("the judge keeps floating outputs in f32 and integers as they are") {
+  // By name: neither the order nor the number of the types decides.
+  for (const char* floating : {"f64", "f32", "f16", "bf16", "e4m3", "e5m2"}) {
+    CAPTURE(floating);
+    CHECK(to_text(expected_type(*dtype(floating))) == "f32");
+  }
+  for (const char* whole : {"i64", "i32", "i8", "u8"}) {
+    CHECK(to_text(expected_type(*dtype(whole))) == whole);
+  }
 }
 
 TEST_CASE("a session on the wire keeps the headers that sources may include, and the rates") {

@@ -220,56 +220,94 @@ void multiply_slice(const Part& p, std::int64_t first, float* panels) {
   }
 }
 
-// Two rows of A times kDotColumns rows of B, along k where they lie.
-constexpr int kDotColumns = 4;
+// Few rows. What takes the time is reading B, once: several of its rows are streamed together (for
+// one row of A eight; sixteen, or prefetching by hand, were slower), and where A has more rows than
+// registers take, a slice of k stays in L1 until all of them have met it.
+constexpr std::int64_t kDotTask = 16;  // columns, as template.json says
+constexpr std::int64_t kDotSlice = 512;
 
+template <int kA, int kB>
 struct Dots {
-  V acc[2][kDotColumns] = {};
-  float tail[2][kDotColumns] = {};
+  V acc[kA][kB] = {};
+  float tail[kA][kB] = {};
 
-  Dots(const T* const* a, const T* const* b, std::int64_t k) {
+  COPPICE_INLINE Dots(const T* const* a, const T* const* b, std::int64_t k) {
     std::int64_t d = 0;
     for (; d + kLanes <= k; d += kLanes) {
-      const V x = load<kLanes>(a[0] + d), y = load<kLanes>(a[1] + d);
-#pragma GCC unroll 4
-      for (int j = 0; j < kDotColumns; ++j) {
-        const V z = load<kLanes>(b[j] + d);
-        acc[0][j] += x * z;
-        acc[1][j] += y * z;
+      V x[kA];
+#pragma GCC unroll 2
+      for (int i = 0; i < kA; ++i) {
+        x[i] = load<kLanes>(a[i] + d);
+      }
+#pragma GCC unroll 8
+      for (int j = 0; j < kB; ++j) {
+        const V y = load<kLanes>(b[j] + d);
+#pragma GCC unroll 2
+        for (int i = 0; i < kA; ++i) {
+          acc[i][j] += x[i] * y;
+        }
       }
     }
     for (; d < k; ++d) {
-      for (int j = 0; j < kDotColumns; ++j) {
-        tail[0][j] += coppice_widen(a[0][d]) * coppice_widen(b[j][d]);
-        tail[1][j] += coppice_widen(a[1][d]) * coppice_widen(b[j][d]);
+      for (int i = 0; i < kA; ++i) {
+        for (int j = 0; j < kB; ++j) {
+          tail[i][j] += coppice_widen(a[i][d]) * coppice_widen(b[j][d]);
+        }
       }
     }
   }
-  T get(int i, int j) const {
-    return coppice_narrow<T>(sum<kLanes>(acc[i][j]) + tail[i][j]);
+  float get(int i, int j) const {
+    return sum<kLanes>(acc[i][j]) + tail[i][j];
   }
 };
 
+// All rows of A, kA at a time, times kB rows of B from `column`. Rows and columns past the end
+// repeat the last one and are not stored.
+template <int kA, int kB>
+void dot_columns(const Shape& s, void* const* args, std::int64_t column) {
+  const T* const a = coppice_in<T>(args, 0);
+  const T* const b = coppice_in<T>(args, 1);
+  float sums[DIRECT_ROWS + kA][kB] = {};
+  const std::int64_t slice = s.m <= kA ? s.k : kDotSlice;
+  for (std::int64_t first = 0; first < s.k; first += slice) {
+    const T* y[kB];
+    for (int j = 0; j < kB; ++j) {
+      y[j] = b + std::min(column + j, s.n - 1) * s.k + first;
+    }
+    for (std::int64_t i = 0; i < s.m; i += kA) {
+      const T* x[kA];
+      for (int r = 0; r < kA; ++r) {
+        x[r] = a + std::min(i + r, s.m - 1) * s.k + first;
+      }
+      const Dots<kA, kB> dots(x, y, std::min(slice, s.k - first));
+      for (int r = 0; r < kA; ++r) {
+        for (int j = 0; j < kB; ++j) {
+          sums[i + r][j] += dots.get(r, j);
+        }
+      }
+    }
+  }
+  for (std::int64_t i = 0; i < s.m; ++i) {
+    for (std::int64_t j = 0; j < kB && column + j < s.n; ++j) {
+      coppice_out<T>(args, 2)[i * s.n + column + j] = coppice_narrow<T>(sums[i][j]);
+    }
+  }
+}
+
 }  // namespace
 
-// With few rows packing costs more than it saves: B is read once, where it lies. Rows and columns
-// past the end repeat the last one and are not stored. grid: [four columns]
+// With few rows packing costs more than it saves: B is read where it lies. grid: [sixteen columns]
 COPPICE_KERNEL(dot) {
   const Shape s = shape_of(args, 3);
-  const std::int64_t column = task->index[0] * kDotColumns;
-  const T* b[kDotColumns];
-  for (int j = 0; j < kDotColumns; ++j) {
-    b[j] = coppice_in<T>(args, 1) + std::min(column + j, s.n - 1) * s.k;
-  }
-  for (std::int64_t i = 0; i < s.m; i += 2) {
-    const T* const first = coppice_in<T>(args, 0) + i * s.k;
-    const T* const a[2] = {first, i + 1 < s.m ? first + s.k : first};
-    const Dots dots(a, b, s.k);
-    for (std::int64_t r = 0; r < 2 && i + r < s.m; ++r) {
-      for (std::int64_t j = 0; j < kDotColumns && column + j < s.n; ++j) {
-        coppice_out<T>(args, 2)[(i + r) * s.n + column + j] =
-            dots.get(static_cast<int>(r), static_cast<int>(j));
-      }
+  const std::int64_t first = task->index[0] * kDotTask;
+  const std::int64_t last = std::min(first + kDotTask, s.n);
+  if (s.m == 1) {
+    for (std::int64_t column = first; column < last; column += 8) {
+      dot_columns<1, 8>(s, args, column);
+    }
+  } else {
+    for (std::int64_t column = first; column < last; column += 4) {
+      dot_columns<2, 4>(s, args, column);
     }
   }
 }
