@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -64,6 +65,14 @@ Result<void> wait_for(int fd, short events, Nanoseconds deadline) {
     if (n < 0 && errno != EINTR) {
       return Error{ErrorCode::io, fmt::format("poll: {}", std::strerror(errno))};
     }
+  }
+}
+
+// A write of more than PIPE_BUF bytes to a pipe would wait for the reader, past any deadline.
+void never_block(int fd) {
+  struct stat facts {};
+  if (::fstat(fd, &facts) == 0 && S_ISFIFO(facts.st_mode)) {
+    ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
   }
 }
 
@@ -246,7 +255,9 @@ std::optional<Message> FrameDecoder::take(std::uint32_t& descriptors) {
 }
 
 Channel::Channel(Fd in, Fd out, WireLimits limits)
-    : in_(std::move(in)), out_(std::move(out)), limits_(limits), decoder_(limits) {}
+    : in_(std::move(in)), out_(std::move(out)), limits_(limits), decoder_(limits) {
+  never_block(out_.get());
+}
 
 Channel::Channel(Fd socket, WireLimits limits)
     : in_(std::move(socket)), limits_(limits), decoder_(limits) {}
@@ -277,7 +288,7 @@ Result<void> Channel::send(const Message& message, Nanoseconds timeout) {
     const std::string_view rest = std::string_view(frame).substr(sent);
     static const std::vector<Fd> kNone;
     const ssize_t n =
-        out_ ? ::write(fd, rest.data(), std::min<std::size_t>(rest.size(), 4096))
+        out_ ? ::write(fd, rest.data(), rest.size())
              : send_with_descriptors(fd, rest, sent == 0 ? message.descriptors : kNone);
     if (n > 0) {
       sent += static_cast<std::size_t>(n);
@@ -290,12 +301,13 @@ Result<void> Channel::send(const Message& message, Nanoseconds timeout) {
 
 Result<void> Channel::read_some(Nanoseconds deadline) {
   COPPICE_TRY_VOID(wait_for(in_.get(), POLLIN, deadline));
-  std::vector<char> bytes(std::clamp<std::size_t>(decoder_.wanted(), 1, 1 << 20));
+  const std::size_t most = std::clamp<std::size_t>(decoder_.wanted(), 1, 1 << 20);
+  scratch_.resize(std::max(scratch_.size(), most));
   ssize_t n = 0;
   if (out_) {
-    n = ::read(in_.get(), bytes.data(), bytes.size());
+    n = ::read(in_.get(), scratch_.data(), most);
   } else {
-    iovec part{bytes.data(), bytes.size()};
+    iovec part{scratch_.data(), most};
     std::vector<char> control(CMSG_SPACE(sizeof(int) * 128));
     msghdr head{};
     head.msg_iov = &part;
@@ -315,7 +327,7 @@ Result<void> Channel::read_some(Nanoseconds deadline) {
                ? Result<void>()
                : Error{ErrorCode::io, fmt::format("closed: {}", std::strerror(errno))};
   }
-  return decoder_.feed(std::string_view(bytes.data(), static_cast<std::size_t>(n)));
+  return decoder_.feed(std::string_view(scratch_).substr(0, static_cast<std::size_t>(n)));
 }
 
 Result<Message> Channel::receive(Nanoseconds timeout) {

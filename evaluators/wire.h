@@ -109,6 +109,7 @@ class Channel {
   Fd in_, out_;  // a socket is in_ alone
   WireLimits limits_;
   FrameDecoder decoder_;
+  std::string scratch_;  // what one read brought
   std::deque<Fd> received_;
 };
 

@@ -129,6 +129,27 @@ TEST_CASE("a channel carries messages and descriptors both ways") {
   ::close(pipe_ends[0]);
 }
 
+TEST_CASE("a large message goes through pipes whole, and a reader who stops costs the deadline") {
+  int to[2];
+  int from[2];
+  REQUIRE(::pipe(to) == 0);
+  REQUIRE(::pipe(from) == 0);
+  Channel a{Fd(from[0]), Fd(to[1])};
+  Channel b{Fd(to[0]), Fd(from[1])};
+  Message m = sample();
+  m.attachments.push_back(std::string(3 << 20, 'y'));
+  Result<void> sent;
+  std::thread sender([&] { sent = a.send(m, std::chrono::seconds(5)); });
+  const Result<Message> got = b.receive(std::chrono::seconds(5));
+  sender.join();
+  REQUIRE(sent.ok());
+  REQUIRE(got.ok());
+  CHECK(got->attachments == m.attachments);
+  const Result<void> unread = a.send(m, kShort);
+  REQUIRE_FALSE(unread.ok());
+  CHECK(unread.error().code == ErrorCode::busy);
+}
+
 TEST_CASE("a silent peer costs the deadline, a gone peer nothing") {
   auto ends = socket_pair();
   REQUIRE(ends.ok());
