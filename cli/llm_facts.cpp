@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace coppice::cli {
 namespace {
@@ -97,6 +98,35 @@ std::string decisive_lines(const std::string& log) {
 }
 
 }  // namespace
+
+std::string library_text(const Op& op, std::string_view backend) {
+  const std::string templates = fmt::format("templates/{}/", backend);
+  const std::string shown = backend == "cuda" ? "coppice_cuda.cuh" : "coppice_cpu.h";
+  std::vector<std::string> to_read;
+  for (const auto& [path, text] : op.files) {
+    if (path.starts_with(templates) ||
+        (path.starts_with("include/") && !path.starts_with("include/coppice_"))) {
+      to_read.push_back(text);
+    }
+  }
+  std::set<std::string, std::less<>> found;
+  while (!to_read.empty()) {
+    const std::string text = std::move(to_read.back());
+    to_read.pop_back();
+    for (const auto& [path, header] : op.files) {
+      if (path.starts_with("include/coppice_") && !path.ends_with(shown) &&
+          text.find("#include \"" + path.substr(8) + "\"") != std::string::npos &&
+          found.insert(path).second) {
+        to_read.push_back(header);
+      }
+    }
+  }
+  std::string out;
+  for (const std::string& path : found) {
+    out += "// ---- " + path.substr(8) + "\n" + op.files.find(path)->second + "\n";
+  }
+  return out;
+}
 
 void LlmFacts::proposed(const Proposed& proposal) {
   if (proposal.fidelity == Fidelity::search) {
@@ -283,6 +313,7 @@ Result<PromptFacts> LlmFacts::sections(const RunMaterial& material, const LlmAsk
   out["contract"] = contract_text(material);
   out["target"] = target_text(material.target);
   out["header"] = header_text(material);
+  out["library"] = library_text(material.op, material.config.backend);
   out["parent"] = kernel.source;
   out["recipe"] = recipe_text(kernel);
   out["evidence"] = evidence_text(parent);

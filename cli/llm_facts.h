@@ -11,9 +11,14 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace coppice::cli {
+
+// Coppice's other headers that kernels of this operation include on this backend, directly or
+// through one another: a model can only call what it has seen.
+std::string library_text(const Op& op, std::string_view backend);
 
 using PromptFacts = std::map<std::string, std::string, std::less<>>;
 

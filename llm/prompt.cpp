@@ -29,6 +29,8 @@ std::string_view prompt_advise();
 namespace {
 
 constexpr std::int64_t kLeastTokens = 200;  // a section is not cut below this, but left out
+// Sections that prompts of older archives do not have: left out where such prompts are made again.
+constexpr std::array<std::string_view, 1> kAddedLater = {"library"};
 constexpr std::array<std::string_view, 3> kKeeps = {"whole", "head", "tail"};
 
 struct Filled {
@@ -193,8 +195,9 @@ Result<Prompt> build_prompt(const PromptSet& prompts,
     filled.push_back({&section, fact == facts.end() ? std::string() : clean_text(fact->second)});
   }
   for (const auto& [name, text] : facts) {
-    if (std::ranges::find(prompts.sections(), name, &PromptSet::Section::name) ==
-        prompts.sections().end()) {
+    const bool known = std::ranges::find(prompts.sections(), name, &PromptSet::Section::name) !=
+                       prompts.sections().end();
+    if (!known && std::ranges::find(kAddedLater, name) == kAddedLater.end()) {
       return Error{ErrorCode::config, "the prompts have no section \"" + name + "\""};
     }
   }

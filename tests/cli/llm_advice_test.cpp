@@ -2,6 +2,7 @@
 #include "cli/llm_facts.h"
 #include "cli/model_fit.h"
 #include "cli/run_reader.h"
+#include "experiments/op_loader.h"
 #include "tests/cli/fake_run.h"
 #include "tests/support/text.h"
 
@@ -124,6 +125,17 @@ TEST_CASE(
   const Said replayed = say({"replay", name, "--archive", fake.folder / "archive"});
   CHECK(replayed.status == 0);
   CHECK(contains(replayed.out, "prompts are made again to the letter"));
+}
+
+TEST_CASE("a question shows the headers that kernels of the operation include, no others") {
+  const auto op =
+      experiments::load_op(std::string(COPPICE_SOURCE_DIR) + "/experiments/ops/mla_paged_decode");
+  REQUIRE(op.ok());
+  const std::string gpu = cli::library_text(*op, "cuda");
+  CHECK(contains(gpu, "// ---- coppice_hopper.cuh\n"));  // through coppice_wgmma.cuh
+  CHECK(contains(gpu, "// ---- coppice_wgmma.cuh\n"));
+  CHECK_FALSE(contains(gpu, "// ---- coppice_cuda.cuh\n"));  // has a section of its own
+  CHECK(cli::library_text(*op, "cpu").empty());
 }
 
 TEST_CASE("a question says what was given up and why, until it is opened again") {

@@ -62,6 +62,29 @@ TEST_CASE("every action has a text, and an unknown one or an unknown section is 
   CHECK_FALSE(build_prompt(PromptSet::shipped(), "rewrite", odd, 100000).ok());
 }
 
+TEST_CASE("prompts of an archive from before a section was added are made again without it") {
+  PromptSet::Files files;
+  const PromptSet& shipped = PromptSet::shipped();
+  for (const char* name : {"system.md", "format.md", "sections.json"}) {
+    files[name] = shipped.text(name);
+  }
+  for (const std::string& action : llm_actions()) {
+    files[action + ".md"] = shipped.text(action + ".md");
+  }
+  Facts given = facts();
+  given["library"] = "int coppice_helper();";
+  CHECK(contains(all_of(built(given)), "int coppice_helper();"));
+  std::string& sections = files["sections.json"];
+  const std::size_t from = sections.find("    {\"name\": \"library\"");
+  REQUIRE(from != std::string::npos);
+  sections.erase(from, sections.find('\n', from) + 1 - from);
+  const auto old = PromptSet::create(files);
+  REQUIRE(old.ok());
+  const auto prompt = build_prompt(*old, "rewrite", given, 100000);
+  REQUIRE(prompt.ok());
+  CHECK(all_of(*prompt) == all_of(built(facts())));
+}
+
 TEST_CASE("tokens are kept by priority: the least important is cut or left out first") {
   const std::int64_t whole = built(facts()).tokens;
   const Prompt less = built(facts(), whole - 300);
