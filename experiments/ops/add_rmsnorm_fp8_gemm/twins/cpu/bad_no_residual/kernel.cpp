@@ -1,0 +1,13 @@
+// Wrong: the norm forgets the residual, whose update is right.
+#define TWIN_ADDED(s) coppice_widen(x[i])
+#include "plain_fp8_rows.h"
+
+// grid: [row]
+COPPICE_KERNEL(normalise) {
+  normalise_row(task, args);
+}
+
+// grid: [block of columns, block of rows]
+COPPICE_KERNEL(multiply) {
+  multiply_block(task, args);
+}
