@@ -277,6 +277,12 @@ Result<void> ExperimentLog::commit() {
   return {};
 }
 
+void ExperimentLog::rest() const {
+  if (state_->database) {
+    state_->database->free_pages();
+  }
+}
+
 Result<void> ExperimentLog::close() {
   State& s = *state_;
   Result<void> out;

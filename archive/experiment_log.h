@@ -74,6 +74,8 @@ class ExperimentLog {
   Result<void> commit();
   // commit(), a synced checkpoint, and the lock given back; reads and writes are over.
   Result<void> close();
+  // Nothing is written or read for a while: gives memory back.
+  void rest() const;
   EventSeq durable() const;  // last committed place
   Digest head() const;       // chain of durable()
 

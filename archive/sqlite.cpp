@@ -207,6 +207,10 @@ Result<void> Database::close() {
   return {};
 }
 
+void Database::free_pages() const {
+  sqlite3_db_release_memory(connection_.get());
+}
+
 std::string sqlite_version() {
   return sqlite3_libversion();
 }

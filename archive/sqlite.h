@@ -55,6 +55,8 @@ class Database {
   Result<std::string> text(std::string_view sql) const;
   // Closes now and says whether that worked; the destructor closes in silence.
   Result<void> close();
+  // Gives back what it keeps of its pages.
+  void free_pages() const;
   const std::string& path() const { return path_; }
 
  private:

@@ -128,7 +128,7 @@ bool same_names(const DimMap& a, const DimMap& b) {
 // restrictions hold there. Text: why not.
 std::string refuses(const DispatchBucket& bucket, const DimMap& dims) {
   const RunMaterial& material = bucket.reader->material();
-  if (material.table != nullptr) {
+  if (material.is_table()) {
     return "a table answers for itself alone";
   }
   Suite suite = material.suite();

@@ -1,6 +1,7 @@
 // Opens the device agents that a configuration asks for.
 #include "cli/make_evaluator.h"
 
+#include "cli/table_task.h"
 #include "evaluators/agent_evaluator.h"
 #include "evaluators/recorded_evaluator.h"
 
@@ -65,8 +66,9 @@ std::vector<std::string> secret_variables(const RunMaterial& material) {
 
 Result<std::unique_ptr<evaluators::Evaluator>> make_evaluator(const RunMaterial& material,
                                                               bool thorough) {
-  if (material.table != nullptr) {
-    return evaluators::recorded_evaluator(material.table);
+  if (material.is_table()) {
+    COPPICE_TRY(auto table, table_of(material));
+    return evaluators::recorded_evaluator(std::move(table));
   }
   evaluators::AgentConfig config;
   config.backend = material.config.backend;

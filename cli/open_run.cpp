@@ -4,6 +4,7 @@
 #include "cli/replay.h"
 #include "cli/words.h"
 
+#include <malloc.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -246,6 +247,15 @@ Result<RunEnd> OpenRun::search(const SessionWorld& world, Turn turn) {
 Result<void> OpenRun::spend(StopReason reason, const std::string& message) {
   COPPICE_TRY_VOID(recorder_.step(StopRequested{message, reason}));
   return recorder_.commit();
+}
+
+void OpenRun::rest() {
+  engine_.rest();
+  log_.rest();
+#ifdef __GLIBC__
+  // What was freed lies scattered between what is kept; without this the process keeps it.
+  ::malloc_trim(0);
+#endif
 }
 
 Result<void> OpenRun::close() {

@@ -36,7 +36,7 @@ class OpenRun {
   // A new evaluator takes over what was frozen at the beginning.
   Result<void> adopt(const SessionWorld& world) const;
   // It waits for its next turn.
-  void rest() { engine_.rest(); }
+  void rest();
   Result<void> close();
 
   const std::string& run() const { return run_; }

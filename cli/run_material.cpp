@@ -223,6 +223,7 @@ Result<RunMaterial> gather(const RunConfig& config, const Places& places) {
   if (!config.table.empty()) {
     COPPICE_TRY(std::string text, table_text(config.table));
     COPPICE_TRY_VOID(take_table(material, std::move(text)));
+    material.op.files[kSpaceFile] = to_json(material.templates.spaces.front()).dump();
     return material;
   }
   COPPICE_TRY(const std::string folder, places.find_op(config.op));
@@ -257,7 +258,7 @@ Result<RunMaterial> recall(const archive::ExperimentLog& log, const RunStarted& 
   material.config.seed = started.seed;
   COPPICE_TRY(FileMap files, recall_files(log, started.op));
   if (!material.config.table.empty()) {
-    COPPICE_TRY_VOID(take_table(material, std::move(files[kTableFile])).within("archived table"));
+    COPPICE_TRY_VOID(recall_table(material, std::move(files)).within("archived table"));
   } else {
     COPPICE_TRY(material.op, experiments::load_op(files, "archived op").within("archived op"));
     COPPICE_TRY(const Json facts, blob_json(log, started.target, "archived target"));
@@ -267,7 +268,7 @@ Result<RunMaterial> recall(const archive::ExperimentLog& log, const RunStarted& 
     COPPICE_TRY(Json warm, blob_json(log, digest, "archived warm-start data"));
     material.warm.push_back(std::move(warm));
   }
-  if (material.table == nullptr) {
+  if (!material.is_table()) {
     COPPICE_TRY(material, complete(std::move(material)));
   }
   if (material.llm) {
@@ -342,7 +343,7 @@ Result<Candidate> candidate_of(const RunMaterial& material,
                                CandidateId id,
                                const CandidateSpec& spec) {
   const CandidateSpec text = material.as_text(spec);
-  if (material.table != nullptr) {
+  if (material.is_table()) {
     return table_candidate(material, id, spec);
   }
   if (text.template_name.empty()) {

@@ -27,7 +27,8 @@ struct RunMaterial {
   Target target;
   TemplateSpaces templates;
   std::vector<std::string> classes;  // precision classes of the suite, headline first
-  std::shared_ptr<const evaluators::RecordedTable> table;  // null: the op is a real one
+  // Of a table run; null where it has not been read yet, as nobody asked for an outcome.
+  std::shared_ptr<const evaluators::RecordedTable> table;
   std::vector<Json> warm;
   int decision_version = search::kDecisionVersion;
   std::string run;              // name; empty before it has one
@@ -44,6 +45,7 @@ struct RunMaterial {
       std::make_shared<std::map<std::string, Grown, std::less<>>>();
   std::optional<Digest> prompts;  // of the run that was recalled
 
+  bool is_table() const { return !config.table.empty(); }  // else the op is a real one
   const Suite& suite() const;
   // The axes of a template of the op, or of one that a model brought; null: there is none.
   const TemplateSpace* space(std::string_view template_name) const;

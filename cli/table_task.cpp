@@ -2,6 +2,7 @@
 #include "cli/table_task.h"
 
 #include "cli/warm_sources.h"
+#include "core/check.h"
 #include "evaluators/recorded_write.h"
 
 namespace coppice::cli {
@@ -9,18 +10,10 @@ namespace {
 
 constexpr const char* kRecorded = "recorded";
 
-}  // namespace
-
-Result<std::string> table_text(const std::string& name) {
-  COPPICE_TRY(const evaluators::RecordedTable table, named_table(name));
-  return evaluators::kernel_tuner_json(table).dump();
-}
-
-Result<void> take_table(RunMaterial& material, std::string text) {
-  COPPICE_TRY(auto table, evaluators::RecordedTable::parse(text, material.config.table));
-  material.table = std::make_shared<const evaluators::RecordedTable>(std::move(table));
+// Op, target, class and space of a table whose text has this digest.
+void take_space(RunMaterial& material, TemplateSpace space, const Digest& digest) {
   Op op;
-  op.name = material.table->name();
+  op.name = space.name;
   op.family = kRecorded;
   op.summary = "a recorded table: " + material.config.table;
   PrecisionClass precision;
@@ -32,22 +25,58 @@ Result<void> take_table(RunMaterial& material, std::string text) {
   workload.name = kRecorded;
   suite.workloads.push_back(std::move(workload));
   op.suites.push_back(std::move(suite));
-  op.digest = sha256(text);
-  op.files[kTableFile] = std::move(text);
+  op.digest = digest;
   material.op = std::move(op);
   material.target = Target();
   material.target.name = kRecorded;
   material.target.backend = kRecorded;
   material.classes = {kRecorded};
   material.templates = TemplateSpaces();
-  material.templates.spaces.push_back(material.table->space());
+  material.templates.spaces.push_back(std::move(space));
+}
+
+}  // namespace
+
+Result<std::string> table_text(const std::string& name) {
+  COPPICE_TRY(const evaluators::RecordedTable table, named_table(name));
+  return evaluators::kernel_tuner_json(table).dump();
+}
+
+Result<void> take_table(RunMaterial& material, std::string text) {
+  COPPICE_TRY(auto table, evaluators::RecordedTable::parse(text, material.config.table));
+  material.table = std::make_shared<const evaluators::RecordedTable>(std::move(table));
+  take_space(material, material.table->space(), sha256(text));
+  material.op.files[kTableFile] = std::move(text);
   return {};
+}
+
+Result<void> recall_table(RunMaterial& material,
+                          std::map<std::string, std::string, std::less<>> files) {
+  const auto kept = files.find(kSpaceFile);
+  if (kept == files.end()) {
+    return take_table(material, std::move(files[kTableFile]));
+  }
+  COPPICE_TRY(const Json json, Json::parse(kept->second, kSpaceFile));
+  COPPICE_TRY(TemplateSpace space, template_space(json.reader(kSpaceFile)));
+  take_space(material, std::move(space), sha256(files[kTableFile]));
+  material.op.files = std::move(files);
+  return {};
+}
+
+Result<std::shared_ptr<const evaluators::RecordedTable>> table_of(const RunMaterial& material) {
+  if (material.table != nullptr) {
+    return material.table;
+  }
+  const auto text = material.op.files.find(kTableFile);
+  COPPICE_CHECK(text != material.op.files.end());
+  COPPICE_TRY(auto table, evaluators::RecordedTable::parse(text->second, material.config.table));
+  return std::make_shared<const evaluators::RecordedTable>(std::move(table));
 }
 
 Result<Candidate> table_candidate(const RunMaterial& material,
                                   CandidateId id,
                                   const CandidateSpec& spec) {
-  const AxisSpace& space = material.table->space().space;
+  const AxisSpace& space = material.templates.spaces.front().space;
   if (spec.genome.levels.size() != space.size()) {
     return Error{ErrorCode::config, "the table has no such configuration"};
   }

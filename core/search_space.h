@@ -26,8 +26,8 @@ struct TemplateSpace {
 
 using SearchSpace = std::vector<TemplateSpace>;
 
-// Name, axes, restrictions, constants and precision; derived features are left out, and listed
-// spaces have no such form. Errors: what AxisSpace::create() refuses.
+// Name, axes, restrictions, constants and precision, or the genomes of a listed space; derived
+// features are left out. Errors: what AxisSpace::create() and create_listed() refuse.
 Json to_json(const TemplateSpace& space);
 Result<TemplateSpace> template_space(const JsonReader& json);
 

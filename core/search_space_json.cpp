@@ -2,6 +2,11 @@
 #include "core/codec.h"
 #include "core/search_space.h"
 
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+#include <utility>
+
 namespace coppice {
 namespace {
 
@@ -15,6 +20,53 @@ Json axis_json(const Axis& axis) {
       .set("structural", axis.structural);
   if (axis.when) {
     out.set("when", to_json(*axis.when));
+  }
+  return out;
+}
+
+// Hexadecimal digits that hold any level of these axes.
+std::size_t level_digits(const std::vector<Axis>& axes) {
+  const bool narrow =
+      std::ranges::all_of(axes, [](const Axis& axis) { return axis.levels.size() <= 256; });
+  return narrow ? 2 : 4;
+}
+
+// A listed space's genomes one after the other, each level with the same number of digits.
+std::string pack(const std::vector<Genome>& genomes, std::size_t digits) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (const Genome& genome : genomes) {
+    for (const std::uint16_t level : genome.levels) {
+      for (std::size_t i = digits; i-- > 0;) {
+        out += kDigits[level >> (4 * i) & 0xF];
+      }
+    }
+  }
+  return out;
+}
+
+Result<std::vector<Genome>> unpack(const std::string& text, const std::vector<Axis>& axes) {
+  const std::size_t digits = level_digits(axes);
+  const std::size_t length = digits * axes.size();
+  if (length == 0 || text.size() % length != 0) {
+    return Error{ErrorCode::corrupt,
+                 "listed: expected genomes of " + std::to_string(length) + " digits each, found " +
+                     std::to_string(text.size()) + " digits"};
+  }
+  std::vector<Genome> out(text.size() / length);
+  const char* at = text.data();
+  for (Genome& genome : out) {
+    for (const Axis& axis : axes) {
+      std::uint16_t level = 0;
+      const auto [end, error] = std::from_chars(at, at + digits, level, 16);
+      if (error != std::errc() || end != at + digits || level >= axis.levels.size()) {
+        return Error{ErrorCode::corrupt,
+                     "listed: expected a level of axis " + axis.name + ", found \"" +
+                         std::string(at, digits) + "\""};
+      }
+      genome.levels.push_back(level);
+      at += digits;
+    }
   }
   return out;
 }
@@ -52,6 +104,9 @@ Json to_json(const TemplateSpace& space) {
   if (space.precision) {
     out.set("precision", to_json(*space.precision));
   }
+  if (const std::vector<Genome>* genomes = space.space.listed()) {
+    out.set("listed", pack(*genomes, level_digits(space.space.axes())));
+  }
   return out;
 }
 
@@ -59,8 +114,10 @@ Result<TemplateSpace> template_space(const JsonReader& json) {
   TemplateSpace out;
   std::vector<Expr> restrictions;
   ValueMap constants;
-  Fields fields(json, {"name", "axes", "restrictions", "constants", "precision"});
+  std::optional<std::string> listed;
+  Fields fields(json, {"name", "axes", "restrictions", "constants", "precision", "listed"});
   fields.need("name", out.name)
+      .maybe("listed", listed)
       .need("restrictions", restrictions)
       .need("constants", constants)
       .maybe("precision", out.precision);
@@ -71,6 +128,11 @@ Result<TemplateSpace> template_space(const JsonReader& json) {
   for (const JsonReader& item : items) {
     COPPICE_TRY(Axis axis, read_space_axis(item));
     axes.push_back(std::move(axis));
+  }
+  if (listed) {
+    COPPICE_TRY(std::vector<Genome> genomes, unpack(*listed, axes));
+    COPPICE_TRY(out.space, AxisSpace::create_listed(std::move(axes), std::move(genomes)));
+    return out;
   }
   COPPICE_TRY(out.space,
               AxisSpace::create(std::move(axes), std::move(restrictions), std::move(constants)));

@@ -103,11 +103,20 @@ void GaussianProcess::append(std::span<const double> x_new,
                              double extra_noise,
                              std::optional<double> target) {
   COPPICE_CHECK(x_new.size() == width_);
-  const std::size_t n = rows();
+  points_.insert(points_.end(), x_new.begin(), x_new.end());
+  noise_.push_back(extra_noise);
+  factorise_row(rows());
+  if (target) {
+    settle_next(*target);
+  }
+}
+
+void GaussianProcess::factorise_row(std::size_t n) {
+  const double* x_new = points_.data() + n * width_;
   const std::size_t start = packed(n);
   factor_.resize(packed(n + 1));
   double* l = factor_.data() + start;
-  double rest = 1.0 + shape_.nugget + extra_noise;
+  double rest = 1.0 + shape_.nugget + noise_[n];
   for (std::size_t j = 0; j < n; ++j) {
     double r2 = 0.0;
     for (std::size_t d = 0; d < width_; ++d) {
@@ -124,13 +133,24 @@ void GaussianProcess::append(std::span<const double> x_new,
   }
   // The nugget keeps this positive; rounding can't eat more than a hundredth of it.
   l[n] = std::sqrt(std::max(rest, 0.01 * shape_.nugget));
-  points_.insert(points_.end(), x_new.begin(), x_new.end());
   diagonal_.push_back(l[n]);
   for (std::size_t j = 0; j <= n; ++j) {
     narrow_.push_back(static_cast<float>(l[j]));
   }
-  if (target) {
-    settle_next(*target);
+}
+
+void GaussianProcess::rest() {
+  factor_ = {};
+  narrow_ = {};
+}
+
+void GaussianProcess::wake() {
+  if (!factor_.empty() || rows() == 0) {
+    return;
+  }
+  diagonal_.clear();
+  for (std::size_t row = 0; row < noise_.size(); ++row) {
+    factorise_row(row);
   }
 }
 
@@ -146,6 +166,7 @@ void GaussianProcess::truncate(std::size_t keep) {
     return;
   }
   points_.resize(keep * width_);
+  noise_.resize(keep);
   factor_.resize(packed(keep));
   narrow_.resize(packed(keep));
   diagonal_.resize(keep);

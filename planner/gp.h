@@ -36,6 +36,10 @@ class GaussianProcess {
   void settle_next(double target);
   // Drops rows from the end. Not below settled().
   void truncate(std::size_t rows);
+  // Gives back the factor's memory, which grows with the square of the rows. Before anything is
+  // asked or appended again it must wake(), which works it out anew to the bit.
+  void rest();
+  void wake();
 
   std::span<const double> x(std::size_t row) const;
   // Row of the Cholesky factor, rounded: `row` entries, then the diagonal one.
@@ -48,11 +52,13 @@ class GaussianProcess {
  private:
   std::span<const double> factor(std::size_t row) const;
   double settle(double target, std::size_t row) const;
+  void factorise_row(std::size_t row);  // the next one
 
   GpShape shape_;
   std::size_t width_;
   std::size_t settled_ = 0;
   std::vector<double> points_;     // rows * width
+  std::vector<double> noise_;      // of each row, on top of the nugget
   std::vector<double> factor_;     // packed lower triangle with the diagonal
   std::vector<float> narrow_;      // the factor, rounded
   std::vector<double> diagonal_;   // of the factor

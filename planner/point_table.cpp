@@ -61,9 +61,7 @@ void PointTable::grow() {
 }
 
 void PointTable::clear() {
-  points_.clear();
-  hashes_.clear();
-  table_.clear();
+  *this = PointTable();  // with its memory
 }
 
 }  // namespace coppice::planner

@@ -74,7 +74,7 @@ void WorldModel::State::append_pending() {
 
 void WorldModel::State::forget_answers() const {
   table.clear();
-  blocks.clear();
+  blocks = {};
   ++generation;
 }
 
@@ -201,6 +201,7 @@ void WorldModel::observe(const Observation& observation) {
   if (!s.process) {
     return;
   }
+  s.wake();
   const Seen* one = observation.valid ? &s.seen.back() : nullptr;
   if (one != nullptr && first_waiting &&
       s.extra_noise(one->log_noise) < 0.5 * s.process->shape().nugget) {
@@ -221,6 +222,7 @@ void WorldModel::set_pending(std::span<const Point> pending) {
     ++same;
   }
   s.pending.assign(pending.begin(), pending.end());
+  s.wake();
   if (s.process) {
     s.process->truncate(s.process->settled() + same);
     for (std::size_t i = same; i < s.pending.size(); ++i) {
@@ -235,6 +237,7 @@ bool WorldModel::ready() const {
 
 std::vector<Belief> WorldModel::predict(std::span<const Point> points, KnownPoints* known) const {
   const State& s = *state_;
+  s.wake();
   std::vector<Belief> out;
   out.reserve(points.size());
   for (std::size_t start = 0; start < points.size(); start += State::kMostSlots) {
@@ -284,8 +287,11 @@ std::vector<Point> WorldModel::favourites(std::size_t limit) const {
   return state_->warm ? state_->warm->favourites(limit) : std::vector<Point>();
 }
 
-void WorldModel::forget_answers() {
+void WorldModel::rest() {
   state_->forget_answers();
+  if (state_->process) {
+    state_->process->rest();
+  }
 }
 
 std::size_t WorldModel::kept_answers() const {

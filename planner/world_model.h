@@ -84,8 +84,9 @@ class WorldModel {
   // so asking for the same thousands of points after each observation is cheap (all points of a
   // space of 20,000, say). Answers do not depend on what was asked before.
   std::vector<Belief> predict(std::span<const Point> points, KnownPoints* known = nullptr) const;
-  // Gives back the memory of such answers; they are worked out anew when they are asked for again.
-  void forget_answers();
+  // Gives back the memory of such answers and of the posterior; both are worked out anew, to the
+  // bit, when they are asked for again.
+  void rest();
   std::size_t kept_answers() const;  // points
   // Expected improvement below `best` (log cost) times p_valid; the acquisition value of a belief.
   static double expected_gain(const Belief& belief, double best);

@@ -79,6 +79,11 @@ struct WorldModel::State {
   std::vector<std::uint32_t> slots_of(std::span<const Point> points) const;
   void ask_sources(std::size_t first) const;
   void forget_answers() const;
+  void wake() const {
+    if (process) {
+      process->wake();
+    }
+  }
   void update(std::span<const std::uint32_t> slots) const;
 
   Executor* executor;
@@ -99,7 +104,7 @@ struct WorldModel::State {
   double shift = 0.0, scale = 1.0, ceiling = 0.0, amplitude = 1.0, score = 0.0;
   GpHyper hyper;
   GpHyper vote_hyper;
-  std::optional<GaussianProcess> process;
+  mutable std::optional<GaussianProcess> process;  // may rest: what asks it wakes it first
 
   // The warm start.
   std::optional<WarmPrior> warm;

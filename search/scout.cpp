@@ -254,6 +254,12 @@ void Scout::forget(NodeId node) {
   failed_.erase(node);
 }
 
+void Scout::rest() {
+  model_.rest();
+  neighbours_.clear();
+  neighbours_age_.clear();
+}
+
 void Scout::want_repair(NodeId node, mutators::Failed failed) {
   failed_.insert_or_assign(node, std::move(failed));
 }

@@ -63,6 +63,7 @@ class Scout {
   std::vector<Point> around_elites();
   std::string explain(NodeId node, const Option& option);
   void forget(NodeId node);  // frees what is kept for a node that is given up
+  void rest();               // frees what can be worked out anew
 
   std::vector<Genome> sample(NodeId node, std::size_t limit, Rng& rng);
   // A failed candidate under the node waits for its repair.

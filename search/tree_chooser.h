@@ -22,7 +22,7 @@ class TreeChooser final : public Chooser {
   void follow(const Edit& edit) override;
   bool grow(const Attempt& first, const Lesson& lesson) override;
   bool can_grow() const override { return true; }
-  void rest() override { scout_.model().forget_answers(); }
+  void rest() override { scout_.rest(); }
   std::vector<CandidateId> elites() const override;
   std::vector<planner::LevelRecord> frontier() override;
 

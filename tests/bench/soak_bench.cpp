@@ -9,6 +9,7 @@
 #include "core/random.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <atomic>
 #include <chrono>
@@ -95,8 +96,18 @@ class FaultyEvaluator final : public evaluators::Evaluator {
   const std::uint64_t seed_;
 };
 
+// What is asked of the allocator and not yet given back.
+double live_megabytes() {
+#ifdef __GLIBC__
+  const struct mallinfo2 all = ::mallinfo2();
+  return static_cast<double>(all.uordblks + all.hblkhd) / 1e6;
+#else
+  return 0.0;
+#endif
+}
+
 struct Sample {
-  double seconds = 0.0, megabytes = 0.0;
+  double seconds = 0.0, megabytes = 0.0, live = 0.0;
 };
 
 // Memory and progress, looked at from outside the run.
@@ -105,7 +116,7 @@ class Watcher {
   Watcher()
       : thread_([this](std::stop_token stop) {
           while (!stop.stop_requested()) {
-            samples_.push_back({seconds_since(start_), resident_megabytes()});
+            samples_.push_back({seconds_since(start_), resident_megabytes(), live_megabytes()});
             std::this_thread::sleep_for(std::chrono::milliseconds(500));
           }
         }) {}
@@ -174,7 +185,10 @@ Json memory_json(const std::vector<Sample>& samples, double seconds) {
     while (next + 1 < samples.size() && samples[next].seconds < at) {
       ++next;
     }
-    out.push(Json::object().set("at_s", at).set("mb", samples[next].megabytes));
+    out.push(Json::object()
+                 .set("at_s", at)
+                 .set("mb", samples[next].megabytes)
+                 .set("live_mb", samples[next].live));
   }
   return out;
 }

@@ -277,3 +277,30 @@ TEST_CASE("every gate, failure, fidelity, state and reason has a name that reads
   CHECK(unknown.error().message ==
         "fidelity: expected one of search, finalist, promote, found \"serach\"");
 }
+
+TEST_CASE("the space of a recorded table comes back from its text with the same points") {
+  Axis tile;
+  tile.name = "tile";
+  tile.type = AxisType::ordinal;
+  tile.levels = {Value(std::int64_t{16}), Value(32.0), Value(std::int64_t{64})};
+  Axis flag;
+  flag.name = "flag";
+  flag.type = AxisType::boolean;
+  flag.levels = {Value(false), Value(true)};
+  TemplateSpace space;
+  space.name = "kernel on a device";
+  space.space = *AxisSpace::create_listed({tile, flag}, {Genome{{0, 1}}, Genome{{2, 0}}});
+  Json text = to_json(space);
+  const auto back = template_space(text.reader("space"));
+  REQUIRE(back.ok());
+  CHECK(back->name == space.name);
+  REQUIRE(back->space.listed() != nullptr);
+  CHECK(*back->space.listed() == *space.space.listed());
+  CHECK(back->space.axes().front().levels == tile.levels);
+  CHECK(back->space.default_genome() == space.space.default_genome());
+
+  text.set("listed", "00010300");
+  const auto wrong = template_space(text.reader("space"));
+  REQUIRE_FALSE(wrong.ok());
+  CHECK(wrong.error().message.find("tile") != std::string::npos);
+}

@@ -381,10 +381,30 @@ TEST_CASE("answers that were forgotten come back the same, and their memory is g
   KnownPoints known;
   const std::vector<Belief> first = model.predict(questions, &known);
   CHECK(model.kept_answers() > 0);
-  model.forget_answers();
+  model.rest();
   CHECK(model.kept_answers() == 0);
   CHECK(same_bits(model.predict(questions, &known), first));
   CHECK(model.kept_answers() > 0);
+}
+
+TEST_CASE("a model that rested learns on as one that never did, with points in flight too") {
+  const SearchSpace space = convolution();
+  InlineExecutor executor;
+  WorldModel rested(space, 1, executor);
+  WorldModel other(space, 1, executor);
+  const std::vector<Point> questions = some_points(space, 100, 2);
+  const std::vector<Point> flying = some_points(space, 3, 12);
+  for (WorldModel* model : {&rested, &other}) {
+    teach(*model, some_points(space, 40, 1));
+    model->set_pending(flying);
+  }
+  rested.rest();
+  for (WorldModel* model : {&rested, &other}) {
+    teach(*model, some_points(space, 2, 9));
+    model->set_pending(std::span(flying).first(1));
+  }
+  rested.rest();
+  CHECK(same_bits(rested.predict(questions), other.predict(questions)));
 }
 
 TEST_CASE("the bound of a gain is never below it, and near it") {
