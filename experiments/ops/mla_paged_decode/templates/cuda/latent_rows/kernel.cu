@@ -88,17 +88,25 @@ static __device__ __forceinline__ void produce(const Range& r, coppice_u32 base,
   }
 }
 
-// The block's queries on their way through shared memory, laid out as a tile is.
-static __device__ __forceinline__ void load_query(coppice_u32 at, const coppice_bf16* nope, const coppice_bf16* rope,
-                                                  long long first_head) {
-  constexpr int kPieces = kWidth / 8;
+// The block's queries on their way through shared memory, laid out as a tile is: asked for before anything
+// else, as what is asked for behind the first tiles comes behind them.
+constexpr int kPieces = kHeads * kWidth / 8, kPerThread = (kPieces + kThreads - 1) / kThreads;
+static __device__ __forceinline__ void ask_query(uint4 (&q)[kPerThread], const coppice_bf16* nope,
+                                                 const coppice_bf16* rope, long long first_head) {
 #pragma unroll
-  for (int i = 0; i < (kHeads * kPieces + kThreads - 1) / kThreads; ++i) {
-    const int piece = i * kThreads + static_cast<int>(threadIdx.x), row = piece / kPieces, d = piece % kPieces * 8;
-    if (piece < kHeads * kPieces) {
-      coppice_store_shared16(at + place(row, d / 8),
-                             *reinterpret_cast<const uint4*>(d < LATENT ? nope + (first_head + row) * LATENT + d
-                                                                        : rope + (first_head + row) * ROPE + d - LATENT));
+  for (int i = 0; i < kPerThread; ++i) {
+    const int piece = i * kThreads + static_cast<int>(threadIdx.x), row = piece / (kWidth / 8), d = piece % (kWidth / 8) * 8;
+    if (piece < kPieces) {
+      coppice_read(q[i], d < LATENT ? nope + (first_head + row) * LATENT + d : rope + (first_head + row) * ROPE + d - LATENT);
+    }
+  }
+}
+static __device__ __forceinline__ void store_query(coppice_u32 at, const uint4 (&q)[kPerThread]) {
+#pragma unroll
+  for (int i = 0; i < kPerThread; ++i) {
+    const int piece = i * kThreads + static_cast<int>(threadIdx.x);
+    if (piece < kPieces) {
+      coppice_store_shared16(at + place(piece / (kWidth / 8), piece % (kWidth / 8)), q[i]);
     }
   }
 }
@@ -340,6 +348,10 @@ extern "C" __global__ void __launch_bounds__(kThreads + 32, 1)
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int split = blockIdx.x, splits = gridDim.x, batch = blockIdx.z, page = static_cast<int>(page_size);
   const long long first_head = batch * heads + blockIdx.y * kHeads;
+  uint4 query[kPerThread];
+  if (warp < WARPS) {
+    ask_query(query, nope, rope, first_head);
+  }
   // The table where this block's tokens are when all sequences are equally long: read together with the bounds.
   long long guess = page_refs * (batch * splits + split) / (static_cast<long long>(gridDim.z) * splits) + lane * kBox / page;
   guess = page_refs > 0 ? min(guess, page_refs - 1) : -1;
@@ -385,7 +397,7 @@ extern "C" __global__ void __launch_bounds__(kThreads + 32, 1)
 #endif
     return;
   }
-  load_query(base + kMail, nope, rope, first_head);
+  store_query(base + kMail, query);
   coppice_named_barrier(2, kThreads + 32);  // that, and the barriers of the ring
   coppice_u32 q[kSteps][4];
 #pragma unroll
