@@ -58,6 +58,13 @@ static __device__ __forceinline__ void produce(const Range& r, const Place& at, 
     const int stage = i % STAGES, token = r.first + i * kTile + lane * BOX_TOKENS;
     const int page = __shfl_sync(~0u, number, i % kBatch * kBoxes + lane % kBoxes);
     const bool wanted = lane < kBoxes && token < r.end;  // behind the last token there may be no page
+#if AHEAD < STAGES
+    // What is asked for at once comes at once, the first tile hardly before the last, and memory rests until
+    // there is room again: no more than this is on its way at a time.
+    if (i >= AHEAD) {
+      coppice_barrier_wait(at.full + 8 * ((i - AHEAD) % STAGES), (i - AHEAD) / STAGES % 2);
+    }
+#endif
     coppice_barrier_wait(at.empty + 8 * stage, (i / STAGES + 1) % 2);
     const int boxes = __popc(__ballot_sync(~0u, wanted));
     if (lane == 0) {
