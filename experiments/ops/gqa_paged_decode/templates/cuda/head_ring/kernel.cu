@@ -30,12 +30,7 @@ constexpr int kMail = kResults * 4 + SPLITS * (kOwned / kRun) * 8;  // bytes tha
 struct Layout {
   enum : bool { kClears = true };
   static __device__ __forceinline__ int place(int row, int sixteen) {
-#if WHOLE  // a token's bytes lie together
-    const int line = row * (HEAD_DIM / 64) + sixteen / 8;
-    return line * 128 + ((sixteen ^ line) & 7) * 16;
-#else
     return sixteen / 8 * kSlab + row * 128 + ((sixteen ^ row) & 7) * 16;
-#endif
   }
 };
 
@@ -155,11 +150,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const int count = max(min(tiles - first_tile, per_split), 0);
   State w;
   reset(w);
-#ifdef POLICY_EVICT_FIRST
   const coppice_u64 policy = coppice_evict_first();
-#else
-  const coppice_u64 policy = coppice_evict_normal();
-#endif
   const auto page_at = [&](int t) {  // of the t-th tile of this share
     return t < count ? indices[first_page + (first_tile + t) / kTilesPerPage] : 0;
   };
@@ -170,8 +161,8 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     const int slab = kv_head * (HEAD_DIM / 64);
     const coppice_u32 to = base + stage * kStage;
     coppice_barrier_expect(full + 8 * stage, kStage);
-    coppice_copy_solid(to, keys, 0, WHOLE ? slab : row, WHOLE ? row : slab, full + 8 * stage, policy);
-    coppice_copy_solid(to + kHalf, values, 0, WHOLE ? slab : row, WHOLE ? row : slab, full + 8 * stage, policy);
+    coppice_copy_solid(to, keys, 0, row, slab, full + 8 * stage, policy);
+    coppice_copy_solid(to + kHalf, values, 0, row, slab, full + 8 * stage, policy);
   };
 #if OWN
   const int own = count > warp ? (count - warp + WARPS - 1) / WARPS : 0;  // tiles of this warp

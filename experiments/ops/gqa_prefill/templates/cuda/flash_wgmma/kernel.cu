@@ -430,6 +430,7 @@ static __device__ __forceinline__ void consume(const Problem& p, const Reader& r
       w.out[i] = 0.0f;
     }
     attend(w, r, t, rings);
+    coppice_named_barrier(4 + r.group, 128);  // a slower warp's products may still read these queries
     store(w, r, p, t, r.at.query + rings.q.stage * kQueryBytes + r.group * 8192, out, lse);
     coppice_async_fence();  // the next queries come by the copy engine
     __syncwarp();

@@ -19,6 +19,7 @@ constexpr float kLog2e = 1.4426950408889634f;
 
 struct Place {
   coppice_u32 ring, query, weights, tops, full, empty;
+  coppice_u32 got, stats, mail;  // under COMBINE_CLUSTER; the mail comes where the ring was
 };
 
 struct Range {
@@ -38,46 +39,73 @@ static __device__ __forceinline__ int head_of(int n) {
   return n / 2 * 8 + static_cast<int>(threadIdx.x % 4) * 2 + n % 2;
 }
 
-static __device__ __forceinline__ int box_place(const Range& r, int i) {
-  const int lane = threadIdx.x % 32, token = r.first + i * kTile + lane * BOX_TOKENS;
-  if (i >= r.count || lane >= kBoxes || token >= r.end) {
-    return -1;  // another block's, or behind the last token: its page may not exist
-  }
-  return (r.table[token / r.page] * r.page + token % r.page) / 8;
+static __device__ __forceinline__ int page_of(const Range& r, int box) {
+  const int token = r.first + box * BOX_TOKENS;
+  return token < r.end ? r.table[token / r.page] : 0;
 }
 
-static __device__ __forceinline__ void produce(const Range& r, const Place& at, const coppice_tensor_map& cache) {
+// `number` is the page of the lane's box among the first 32.
+static __device__ __forceinline__ void produce(const Range& r, const Place& at, const coppice_tensor_map& cache,
+                                               int number) {
+  constexpr int kBatch = 32 / kBoxes;  // tiles whose pages a warp knows at once
   const int lane = threadIdx.x % 32;
-  int place = box_place(r, 0);
+  int next = page_of(r, kBatch * kBoxes + lane);
   for (int i = 0; i < r.count; ++i) {
-    const int stage = i % STAGES, next = box_place(r, i + 1);
+    if (i > 0 && i % kBatch == 0) {
+      number = next;
+      next = page_of(r, (i + kBatch) * kBoxes + lane);
+    }
+    const int stage = i % STAGES, token = r.first + i * kTile + lane * BOX_TOKENS;
+    const int page = __shfl_sync(~0u, number, i % kBatch * kBoxes + lane % kBoxes);
+    const bool wanted = lane < kBoxes && token < r.end;  // behind the last token there may be no page
+#if AHEAD < STAGES
+    // What is asked for at once comes at once, the first tile hardly before the last, and memory rests until
+    // there is room again: no more than this is on its way at a time.
+    if (i >= AHEAD) {
+      coppice_barrier_wait(at.full + 8 * ((i - AHEAD) % STAGES), (i - AHEAD) / STAGES % 2);
+    }
+#endif
     coppice_barrier_wait(at.empty + 8 * stage, (i / STAGES + 1) % 2);
-    const int boxes = __popc(__ballot_sync(~0u, place >= 0));
+    const int boxes = __popc(__ballot_sync(~0u, wanted));
     if (lane == 0) {
       coppice_barrier_expect(at.full + 8 * stage, boxes * kBoxBytes);
     }
     __syncwarp();
-    if (place >= 0) {
+    if (wanted) {
       const coppice_u32 to = at.ring + stage * kTileBytes + lane * kBoxBytes;
-      const int x[5] = {0, 0, 0, place, 0};
+      const int x[5] = {0, 0, 0, (page * r.page + token % r.page) / 8, 0};
 #if EVICT_FIRST
       coppice_tensor_copy5(to, cache, at.full + 8 * stage, x, coppice_evict_first());
 #else
       coppice_tensor_copy5(to, cache, at.full + 8 * stage, x);
 #endif
     }
-    place = next;
   }
 }
 
-// The block's queries, swizzled as a tensor map would leave them.
-static __device__ __forceinline__ void load_query(const Place& at, const coppice_bf16* nope, const coppice_bf16* rope,
-                                                  long long first_head) {
-  for (int i = threadIdx.x; i < kHeads * kChunks * 8; i += kThreads) {
-    const int row = i / (kChunks * 8), part = i % (kChunks * 8), d = part * 8;
-    const uint4 x = *reinterpret_cast<const uint4*>(
-        d < LATENT ? nope + (first_head + row) * LATENT + d : rope + (first_head + row) * ROPE + d - LATENT);
-    coppice_store_shared16(at.query + part / 8 * (kHeads * 128) + row * 128 + (part % 8 ^ row % 8) * 16, x);
+// The block's queries: asked for before anything else, as what is asked for behind the first tiles comes
+// behind them; then swizzled as a tensor map would leave them.
+struct Query {
+  uint4 part[(kHeads * kChunks * 8 + kThreads - 1) / kThreads];
+};
+static __device__ __forceinline__ void ask_query(Query& q, const coppice_bf16* nope, const coppice_bf16* rope,
+                                                 long long first_head) {
+#pragma unroll
+  for (int n = 0; n < static_cast<int>(sizeof(q.part) / 16); ++n) {
+    const int i = n * kThreads + static_cast<int>(threadIdx.x), row = i / (kChunks * 8), d = i % (kChunks * 8) * 8;
+    if (i < kHeads * kChunks * 8) {
+      coppice_read(q.part[n], d < LATENT ? nope + (first_head + row) * LATENT + d
+                                         : rope + (first_head + row) * ROPE + d - LATENT);
+    }
+  }
+}
+static __device__ __forceinline__ void store_query(const Query& q, const Place& at) {
+#pragma unroll
+  for (int n = 0; n < static_cast<int>(sizeof(q.part) / 16); ++n) {
+    const int i = n * kThreads + static_cast<int>(threadIdx.x), row = i / (kChunks * 8), part = i % (kChunks * 8);
+    if (i < kHeads * kChunks * 8) {
+      coppice_store_shared16(at.query + part / 8 * (kHeads * 128) + row * 128 + (part % 8 ^ row % 8) * 16, q.part[n]);
+    }
   }
   coppice_async_fence();
 }
@@ -232,8 +260,12 @@ static __device__ __forceinline__ void consume(State& w, const Range& r, const P
   }
 }
 
-// The block's record: values [head][column], and of each head the maximum and the sum. All warpgroups.
-static __device__ __forceinline__ void gather_block(State& w, const Place& at, float* values, float* stats) {
+struct Total {
+  float top[4], sum[4], factor[4];  // of the block's heads that the thread has; what its warpgroup's values count
+};
+
+// What the warpgroups found together. The ring is free afterwards.
+static __device__ __forceinline__ void total(Total& t, State& w, const Place& at, float* stats) {
   const int group = threadIdx.x / 128, lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
   const coppice_u32 tops = at.tops + group * 256;
 #pragma unroll
@@ -249,25 +281,153 @@ static __device__ __forceinline__ void gather_block(State& w, const Place& at, f
       }
     }
   }
-  coppice_named_barrier(1, kThreads);  // the ring is free too
-  float factor[4];
+  coppice_named_barrier(1, kThreads);
 #pragma unroll
   for (int n = 0; n < 4; ++n) {
-    float all = -COPPICE_INFINITY, sum = 0.0f;
+    t.top[n] = -COPPICE_INFINITY;
+    t.sum[n] = 0.0f;
 #pragma unroll
     for (int g = 0; g < WARPGROUPS; ++g) {
-      all = fmaxf(all, stats[(g + 1) * 2 * kHeads + head_of(n) * 2]);
+      t.top[n] = fmaxf(t.top[n], stats[(g + 1) * 2 * kHeads + head_of(n) * 2]);
     }
 #pragma unroll
     for (int g = 0; g < WARPGROUPS; ++g) {
       const uint4 v = coppice_load_shared16(at.tops + g * 256 + head_of(n) * 16);
-      sum += weight_of(stats[(g + 1) * 2 * kHeads + head_of(n) * 2], all) *
-             (__uint_as_float(v.x) + __uint_as_float(v.y) + __uint_as_float(v.z) + __uint_as_float(v.w));
+      t.sum[n] += weight_of(stats[(g + 1) * 2 * kHeads + head_of(n) * 2], t.top[n]) *
+                  (__uint_as_float(v.x) + __uint_as_float(v.y) + __uint_as_float(v.z) + __uint_as_float(v.w));
     }
-    factor[n] = weight_of(w.top[n], all);
-    if (threadIdx.x < 4) {
-      stats[head_of(n) * 2] = all;
-      stats[head_of(n) * 2 + 1] = sum;
+    t.factor[n] = weight_of(w.top[n], t.top[n]);
+  }
+}
+
+#ifdef COMBINE_CLUSTER
+// A warp's sixteen columns of a chunk are a piece of 1,024 bytes, a quad of each thread for either half of
+// the heads; each block of the cluster finishes some of them.
+constexpr int kPieces = LATENT / 16, kMost = (kPieces + SPLITS - 1) / SPLITS;
+static __device__ __forceinline__ int first_piece(int split) { return split * kPieces / SPLITS; }
+
+// To a block of the cluster, whose barrier hears of the bytes.
+static __device__ __forceinline__ void mail_quad(coppice_u32 to, const float4& v, coppice_u32 got) {
+  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1,%2,%3,%4}, [%5];" ::"r"(to),
+               "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w), "r"(got)
+               : "memory");
+}
+static __device__ __forceinline__ void mail_pair(coppice_u32 to, float x, float y, coppice_u32 got) {
+  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1,%2}, [%3];" ::"r"(to), "f"(x),
+               "f"(y), "r"(got)
+               : "memory");
+}
+
+static __device__ __forceinline__ float4 quad_of(const State& w, const Total& t, int c, int half) {
+  const float(&x)[8] = w.out[c];
+  return make_float4(x[4 * half] * t.factor[2 * half], x[4 * half + 1] * t.factor[2 * half + 1],
+                     x[4 * half + 2] * t.factor[2 * half], x[4 * half + 3] * t.factor[2 * half + 1]);
+}
+
+// Each warpgroup adds up its share of the chunks and sends it to those who finish it.
+static __device__ __forceinline__ void exchange(const State& w, const Total& t, const Place& at) {
+  constexpr int kShare = kValueChunks / WARPGROUPS;
+  const int group = threadIdx.x / 128, thread = threadIdx.x % 128, warp = thread / 32, lane = thread % 32;
+  const int split = blockIdx.x;
+#if WARPGROUPS == 2
+#pragma unroll
+  for (int c = 0; c < kValueChunks; ++c) {
+    if (c / kShare != group) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float4 v = quad_of(w, t, c, half);
+        coppice_store_shared16(at.ring + ((c * 2 + half) * 128 + thread) * 16,
+                               make_uint4(__float_as_uint(v.x), __float_as_uint(v.y), __float_as_uint(v.z), __float_as_uint(v.w)));
+      }
+    }
+  }
+  coppice_named_barrier(1, kThreads);
+#endif
+  coppice_cluster_wait();  // the others' rings are free
+  for (int to = threadIdx.x / 32; to < SPLITS; to += 4 * WARPGROUPS) {
+    if (lane < 4) {
+#pragma unroll
+      for (int n = 0; n < 4; ++n) {
+        mail_pair(coppice_map_shared(at.stats + (split * kHeads + head_of(n)) * 8, to), t.top[n], t.sum[n],
+                  coppice_map_shared(at.got, to));
+      }
+    }
+  }
+#pragma unroll
+  for (int c = 0; c < kValueChunks; ++c) {
+    if (c / kShare == group) {
+      const int piece = c * 4 + warp, to = ((piece + 1) * SPLITS - 1) / kPieces;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        float4 v = quad_of(w, t, c, half);
+#if WARPGROUPS == 2
+        const float4 other = coppice_load_shared4(at.ring + ((c * 2 + half) * 128 + thread) * 16);
+        v = make_float4(v.x + other.x, v.y + other.y, v.z + other.z, v.w + other.w);
+#endif
+        mail_quad(coppice_map_shared(
+                      at.mail + ((split * kMost + piece - first_piece(to)) * 2 + half) * 512 + lane * 16, to),
+                  v, coppice_map_shared(at.got, to));
+      }
+    }
+  }
+}
+
+// This block's pieces from all blocks of the cluster, itself among them. A warp has one half of the heads.
+static __device__ __forceinline__ void finish(const Place& at, coppice_bf16* out, float* lse, long long first_head) {
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, half = warp % 2, split = blockIdx.x;
+  const int first = first_piece(split), pieces = first_piece(split + 1) - first;
+  coppice_barrier_wait_cluster(at.got, 0);
+  float weight[SPLITS][2];
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int head = half * 8 + lane % 4 * 2 + h;
+    float2 found[SPLITS];
+    float top = -COPPICE_INFINITY, sum = 0.0f;
+#pragma unroll
+    for (int s = 0; s < SPLITS; ++s) {
+      found[s] = coppice_load_shared2(at.stats + (s * kHeads + head) * 8);
+      top = fmaxf(top, found[s].x);
+    }
+#pragma unroll
+    for (int s = 0; s < SPLITS; ++s) {
+      weight[s][h] = weight_of(found[s].x, top);
+      sum += weight[s][h] * found[s].y;
+    }
+    const float inverse = sum > 0.0f ? 1.0f / sum : 0.0f;
+#pragma unroll
+    for (int s = 0; s < SPLITS; ++s) {
+      weight[s][h] *= inverse;
+    }
+    if (split == 0 && warp < 2 && lane < 4) {
+      lse[first_head + head] = log_sum(top, sum);
+    }
+  }
+  for (int own = warp / 2; own < pieces; own += 2 * WARPGROUPS) {
+    float v[4] = {};
+#pragma unroll
+    for (int s = 0; s < SPLITS; ++s) {
+      const float4 x = coppice_load_shared4(at.mail + ((s * kMost + own) * 2 + half) * 512 + lane * 16);
+      v[0] += weight[s][0] * x.x;
+      v[1] += weight[s][1] * x.y;
+      v[2] += weight[s][0] * x.z;
+      v[3] += weight[s][1] * x.w;
+    }
+    coppice_bf16* const to = out + (first_head + half * 8 + lane % 4 * 2) * LATENT + (first + own) * 16 + lane / 4;
+    to[0] = coppice_to_bf16(v[0]);
+    to[LATENT] = coppice_to_bf16(v[1]);
+    to[8] = coppice_to_bf16(v[2]);
+    to[LATENT + 8] = coppice_to_bf16(v[3]);
+  }
+}
+#else
+// The block's record: values [head][column], and of each head the maximum and the sum. All warpgroups.
+static __device__ __forceinline__ void gather_block(const State& w, const Total& t, float* values, float* stats) {
+  const int group = threadIdx.x / 128, lane = threadIdx.x % 32, warp = threadIdx.x % 128 / 32;
+  if (threadIdx.x < 4) {
+#pragma unroll
+    for (int n = 0; n < 4; ++n) {
+      stats[head_of(n) * 2] = t.top[n];
+      stats[head_of(n) * 2 + 1] = t.sum[n];
     }
   }
   for (int turn = 0; turn < WARPGROUPS; ++turn) {
@@ -278,13 +438,14 @@ static __device__ __forceinline__ void gather_block(State& w, const Place& at, f
         for (int i = 0; i < 8; ++i) {
           const int n = i / 4 * 2 + i % 2, column = c * 64 + warp * 16 + lane / 4 + i / 2 % 2 * 8;
           float& to = values[head_of(n) * kRecordPitch + column];
-          to = (turn == 0 ? 0.0f : to) + w.out[c][i] * factor[n];
+          to = (turn == 0 ? 0.0f : to) + w.out[c][i] * t.factor[n];
         }
       }
     }
     coppice_named_barrier(1, kThreads);
   }
 }
+#endif
 
 static __device__ __forceinline__ Range range_of(const int* indptr, const int* indices, const int* last_page_len,
                                                  int page) {
@@ -306,6 +467,19 @@ extern "C" __global__ void __launch_bounds__(kThreads + 32, 1)
            long long heads, long long page_size, long long page_refs,
            const __grid_constant__ coppice_tensor_map cache) {
   extern __shared__ __align__(1024) unsigned char shared[];
+  const int page = static_cast<int>(page_size), split = blockIdx.x, splits = gridDim.x, batch = blockIdx.z;
+  const long long first_head = batch * heads + blockIdx.y * kHeads;
+  const int lane = threadIdx.x % 32;
+  const bool fetches = threadIdx.x >= kThreads;
+  Query q;
+  if (!fetches) {
+    ask_query(q, nope, rope, first_head);
+  }
+  // The page of the lane's first box if all sequences are equally long: read together with the bounds.
+  const long long guess = min(page_refs * (batch * splits + split) / (static_cast<long long>(gridDim.z) * splits) +
+                                  lane * BOX_TOKENS / page,
+                              page_refs - 1);
+  const int guessed = fetches && guess >= 0 ? indices[guess] : 0;
   const coppice_u32 start = coppice_shared(shared);
   Place at;
   at.ring = (start + 1023) & ~1023u;
@@ -315,44 +489,56 @@ extern "C" __global__ void __launch_bounds__(kThreads + 32, 1)
   at.full = at.tops + WARPGROUPS * 256;
   at.empty = at.full + 8 * STAGES;
   float* own_stats = reinterpret_cast<float*>(shared + (at.empty + 8 * STAGES - start));
-  float* values = reinterpret_cast<float*>(shared + (at.ring - start));
-  [[maybe_unused]] const int split = blockIdx.x, splits = gridDim.x, batch = blockIdx.z;
-  const long long first_head = batch * heads + blockIdx.y * kHeads;
-#if HINT
-  // A guess at where the table will be read, right for equal lengths; on its way while indptr comes.
-  const long long guess = page_refs * (batch * splits + split) / (gridDim.z * splits) + threadIdx.x * 32;
-  if (threadIdx.x < 32 && guess < page_refs * (batch * splits + split + 1) / (gridDim.z * splits)) {
-    coppice_prefetch(indices + guess);
-  }
+#ifdef COMBINE_CLUSTER
+  at.stats = at.empty + 8 * STAGES + 128 * (WARPGROUPS + 1);
+  at.got = at.stats + SPLITS * kHeads * 8;
+  at.mail = at.ring + kHeads * LATENT * 4;
 #endif
-  if (threadIdx.x == 0) {
+  if (threadIdx.x == kThreads) {
     coppice_prefetch_map(cache);
     for (int i = 0; i < STAGES; ++i) {
       coppice_barrier_init(at.full + 8 * i, 1);
       coppice_barrier_init(at.empty + 8 * i, 4);
     }
+#ifdef COMBINE_CLUSTER
+    coppice_barrier_init(at.got, 1);
     coppice_barrier_fence();
+    coppice_barrier_expect(at.got, SPLITS * ((first_piece(split + 1) - first_piece(split)) * 1024 + kHeads * 8));
+#else
+    coppice_barrier_fence();
+#endif
   }
   __syncthreads();
-  const Range r = range_of(indptr, indices, last_page_len, static_cast<int>(page_size));
-  if (threadIdx.x >= kThreads) {
-    produce(r, at, cache);
-  } else {
-    load_query(at, nope, rope, first_head);
-    coppice_named_barrier(1, kThreads);
-    State w;
-    consume(w, r, at, sm_scale * kLog2e);
-    gather_block(w, at, values, own_stats);
-  }
-  __syncwarp();
-  [[maybe_unused]] const int thread = threadIdx.x < kThreads ? static_cast<int>(threadIdx.x) : 1 << 28;
+  const Range r = range_of(indptr, indices, last_page_len, page);
+  if (fetches) {
+    const long long mine = r.table - indices + (r.first + lane * BOX_TOKENS) / page;
+    const bool wanted = r.first + lane * BOX_TOKENS < r.end;
+    produce(r, at, cache, wanted ? (mine == guess ? guessed : indices[mine]) : 0);
 #ifdef COMBINE_CLUSTER
-  merge_cluster<kHeads>(values, own_stats, thread, kThreads, out, lse, first_head);
+    __syncwarp();
+    coppice_cluster_arrive();
+    coppice_cluster_wait();
+#endif
+    return;
+  }
+  store_query(q, at);
+  coppice_named_barrier(1, kThreads);
+  State w;
+  consume(w, r, at, sm_scale * kLog2e);
+  Total t;
+  total(t, w, at, own_stats);
+#ifdef COMBINE_CLUSTER
+  __syncwarp();
+  coppice_cluster_arrive();  // this block's ring is free
+  exchange(w, t, at);
+  finish(at, out, lse, first_head);
 #else
+  float* values = reinterpret_cast<float*>(shared + (at.ring - start));
+  gather_block(w, t, values, own_stats);
 #if PDL
   coppice_launch_dependents();
 #endif
-  for (int i = thread; i < kHeads * LATENT / 4; i += kThreads) {
+  for (int i = threadIdx.x; i < kHeads * LATENT / 4; i += kThreads) {
     const int head = i / (LATENT / 4), d = i % (LATENT / 4) * 4;
     *reinterpret_cast<float4*>(partial + ((first_head + head) * splits + split) * LATENT + d) =
         *reinterpret_cast<const float4*>(values + head * kRecordPitch + d);
