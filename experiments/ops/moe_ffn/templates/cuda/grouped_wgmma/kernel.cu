@@ -4,11 +4,8 @@
 // ring (tensor-map copies for the weights, cp.async for the tokens' rows wherever they lie), two
 // multiply. Gate and up rows alternate in groups of eight, so that SwiGLU happens in registers. Two blocks
 // of a cluster (SHARE) have neighbouring columns of the same weights: each brings half of these to both.
-#include "coppice_wgmma.cuh"
+#include "grouped_experts.cuh"
 
-constexpr int kThreads = 384;
-constexpr int kAlign = 1024;  // of tiles in the 128-byte swizzle
-constexpr int kMostExperts = 1024, kMostSlots = 32768;
 constexpr int kRingBytes = 218000;  // leaves room for the lists of the experts
 
 struct Sizes {
@@ -51,74 +48,8 @@ struct Table {
 // ---- the sort: one block ----
 
 extern "C" __global__ void __launch_bounds__(1024)
-    sort(const int* ids, int* sorted, int* place, int* table, long long slots, long long all_experts) {
-  extern __shared__ __align__(1024) unsigned char shared[];
-  __shared__ int count[kMostExperts], first[kMostExperts + 1];
-#if PDL
-  coppice_launch_dependents();
-#endif
-  int* const order = reinterpret_cast<int*>(shared);
-  const int experts = static_cast<int>(all_experts), all = static_cast<int>(slots);
-  for (int e = threadIdx.x; e < experts; e += 1024) {
-    count[e] = 0;
-  }
-  coppice_u32 found[kMostSlots / 1024];  // of this thread's slots: the expert, and how many came before
-#pragma unroll
-  for (int i = 0; i < kMostSlots / 1024; ++i) {
-    const int slot = i * 1024 + threadIdx.x;
-    found[i] = slot < all ? ids[slot] : 0;
-  }
-  __syncthreads();
-#pragma unroll
-  for (int i = 0; i < kMostSlots / 1024; ++i) {
-    if (i * 1024 + threadIdx.x < all) {
-      found[i] = found[i] << 16 | static_cast<coppice_u32>(atomicAdd(&count[found[i]], 1));
-    }
-  }
-  __syncthreads();
-  if (threadIdx.x < 96) {  // a warp each: slots, column tiles of up, column tiles of down
-    const int which = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int width = which == 0 ? 1 : SHARE * (which == 1 ? MOST_UP : MOST_DOWN);
-    int* list = table + which * (experts + 1);
-    int before = 0;
-    for (int base = 0; base < experts; base += 32) {
-      const int e = base + lane;
-      const int mine = e < experts ? (count[e] + width - 1) / width : 0;
-      int sum = mine;
-#pragma unroll
-      for (int d = 1; d < 32; d *= 2) {
-        const int other = __shfl_up_sync(~0u, sum, d);
-        sum += lane >= d ? other : 0;
-      }
-      if (e < experts) {
-        list[e] = before + sum - mine;
-      }
-      if (which == 0 && e < experts) {
-        first[e] = before + sum - mine;
-      }
-      before += __shfl_sync(~0u, sum, 31);
-    }
-    if (lane == 0) {
-      list[experts] = before;
-    }
-    if (threadIdx.x == 0) {
-      first[experts] = before;
-    }
-  }
-  __syncthreads();
-#pragma unroll
-  for (int i = 0; i < kMostSlots / 1024; ++i) {
-    const int slot = i * 1024 + threadIdx.x;
-    if (slot < all) {
-      const int row = first[found[i] >> 16] + static_cast<int>(found[i] & 0xffff);
-      order[row] = slot;
-      place[slot] = row;
-    }
-  }
-  __syncthreads();  // in shared memory first: neighbours go out together
-  for (int row = threadIdx.x; row < first[experts]; row += 1024) {
-    sorted[row] = order[row];
-  }
+    sort(const int* ids, int* sorted, int* place, int* table, long long slots, long long experts) {
+  sort_slots<1>(ids, sorted, place, table, slots, experts);
 }
 
 // ---- the grouped products ----
@@ -155,33 +86,6 @@ static __device__ __forceinline__ Work find_work(const Table& table, const Sizes
   w.first = table.start[low] + column * width;
   w.count = max(0, min(width, count - column * width));
   return w;
-}
-
-struct Ring {
-  coppice_u32 stages, full, empty;
-};
-
-// Where box i of a tile's weights of one step begins: 128 bytes of each row. The rows of a warp's sixteen are
-// in an order that gives each thread four neighbours of the result: of the second product, rows
-// 4 q + 2 h + e as h, q, e; of the first, gate and up of eight indices, and of two such slabs (boxes by
-// warpgroup and slab) the indices 4 q + 2 slab + e.
-template <class P>
-static __device__ __forceinline__ void fetch_box(coppice_u32 to, const coppice_tensor_map& weights, coppice_u32 full,
-                                                 const Work& w, int depth, int i, const Sizes& s, coppice_u64 policy) {
-  int at[5] = {depth, 0, 0, 0, 0};
-  if constexpr (P::kUp == 0) {
-    at[4] = w.expert * (s.hidden / 16) + w.row_block * (P::kTileRows / 16) + i * (P::kTileRows / 16 / P::kBoxes);
-  } else if constexpr (P::kRowTiles == 1) {
-    at[4] = w.expert * (s.inter / 4) + w.row_block * 8 + i * (8 / P::kBoxes);
-  } else {
-    at[1] = i % 2 * 2;
-    at[4] = w.expert * (s.inter / 8) + w.row_block * 8 + i / 2 * 4;
-  }
-#if SHARE > 1
-  coppice_tensor_copy5_multicast(to + i * P::kBoxBytes, weights, full, at, (1 << SHARE) - 1, policy);
-#else
-  coppice_tensor_copy5(to + i * P::kBoxBytes, weights, full, at, policy);
-#endif
 }
 
 // The warpgroup that feeds the ring. Thread t copies chunk t % 8 of rows t / 8, t / 8 + 16, ...; its
@@ -259,10 +163,6 @@ static __device__ __forceinline__ void feed(const Ring& ring, const Table& table
   }
 }
 
-static __device__ __forceinline__ float gated(float gate, float up) {
-  return __fdividef(gate, 1.0f + coppice_exp2(-1.4426950408889634f * gate)) * up;
-}
-
 // Gate and up of one index lie in one thread, as do their neighbours in the other slab.
 template <class P, int kWidth>
 static __device__ __forceinline__ void store_inner(const float (&d)[P::kRowTiles][kWidth / 2], const Work& w,
@@ -325,24 +225,6 @@ static __device__ __forceinline__ void store_parts(const float (&d)[kWidth / 2],
 #endif
   }
 }
-
-// A consuming warp says that it has read a stage, to all who write there.
-static __device__ __forceinline__ void release(coppice_u32 empty, int lane) {
-#if SHARE > 1
-  if (lane < SHARE) {
-    coppice_barrier_release_remote(coppice_map_shared(empty, lane));
-  }
-#else
-  if (lane == 0) {
-    coppice_barrier_arrive(empty);
-  }
-#endif
-}
-
-// A consuming warpgroup's place in the ring.
-struct Reader {
-  int stage = 0, phase = 0;
-};
 
 template <class P, int kWidth>
 static __device__ __forceinline__ void multiply(const Ring& ring, Reader& at, const Work& w,
@@ -415,14 +297,6 @@ static __device__ __forceinline__ void multiply_fitting(const Ring& ring, Reader
     }
   }
   multiply<P, kWidth>(ring, at, w, sizes, result);
-}
-
-// Nobody goes whom the other block still writes to.
-static __device__ __forceinline__ void leave() {
-#if SHARE > 1
-  __syncwarp();
-  coppice_cluster_sync();
-#endif
 }
 
 template <class P>
