@@ -39,7 +39,9 @@ void take_space(RunMaterial& material, TemplateSpace space, const Digest& digest
 
 Result<std::string> table_text(const std::string& name) {
   COPPICE_TRY(const evaluators::RecordedTable table, named_table(name));
-  return evaluators::kernel_tuner_json(table).dump();
+  std::string text = evaluators::kernel_tuner_json(table).dump();
+  text.shrink_to_fit();  // it stays for the whole run
+  return text;
 }
 
 Result<void> take_table(RunMaterial& material, std::string text) {

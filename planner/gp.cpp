@@ -11,6 +11,8 @@ namespace coppice::planner {
 
 namespace {
 
+constexpr std::size_t kSpareRows = 64;  // that a block grows by
+
 std::size_t packed(std::size_t row) {
   return row * (row + 1) / 2;
 }
@@ -201,7 +203,11 @@ void GpBlock::extend(const GaussianProcess& process) {
     reset();
   }
   rows_ = std::min(rows_, process.truncated_to_since(cuts_seen_));
-  solved_.resize(process.rows() * kBlock);
+  const std::size_t needed = process.rows() * kBlock;
+  if (needed > solved_.capacity()) {
+    solved_.reserve(needed + kSpareRows * kBlock);  // twice the size would be tens of megabytes
+  }
+  solved_.resize(needed);
   for (; rows_ < process.rows(); ++rows_) {
     const std::span<const float> l = process.narrow_factor(rows_);
     float* out = solved_.data() + rows_ * kBlock;
