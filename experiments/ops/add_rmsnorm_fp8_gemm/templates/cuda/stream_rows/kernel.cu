@@ -7,7 +7,8 @@
 // two instructions want from it, in both operands alike.
 #include "fp8_rows.cuh"
 
-constexpr int kColumns = 8 * COLUMN_TILES;
+constexpr int kColumnTiles = ROW_TILES;  // of quantised rows, which are the product's columns
+constexpr int kColumns = 8 * kColumnTiles;
 constexpr int kConsumers = WARPS_N * WARPS_K;
 constexpr int kRowTiles = TILE_N / 16 / WARPS_N;  // of a warp
 constexpr int kSteps = TILE_K / 64;
@@ -15,7 +16,6 @@ constexpr int kSumPitch = TILE_N + 4;
 constexpr int kStage = TILE_N * TILE_K;
 constexpr int kChunks = (HIDDEN + TILE_K - 1) / TILE_K;
 constexpr int kSlabs = (HIDDEN + 127) / 128;  // of the rows that stay
-constexpr int kGroups = kConsumers / NORM_WARPS;
 
 struct Memory {
   coppice_u32 ring, rows, full, empty;
@@ -76,6 +76,7 @@ static __device__ __forceinline__ void bring_rows(const char* activations, const
 #else
 static __device__ __forceinline__ void make_rows(const RowInput& input, uint4* updated, const Memory& at, int first,
                                                  int columns) {
+  constexpr int kGroups = kConsumers / NORM_WARPS;
   const int group = threadIdx.x / kGroupThreads, thread = threadIdx.x % kGroupThreads;
   const int rank = blockIdx.x % SHARE, crew = blockIdx.x / SHARE, crews = gridDim.x / SHARE;
   const auto meet = [&] { coppice_named_barrier(2 + group, kGroupThreads); };
@@ -114,16 +115,16 @@ static __device__ __forceinline__ void make_rows(const RowInput& input, uint4* u
 // ---- products ----
 
 // One step of 64 along the inner dimension; both pointers are the lane's own.
-static __device__ __forceinline__ void multiply(float (&acc)[kRowTiles][COLUMN_TILES][4], const char* weights,
+static __device__ __forceinline__ void multiply(float (&acc)[kRowTiles][kColumnTiles][4], const char* weights,
                                                 const char* rows) {
-  uint4 a[kRowTiles][2], b[COLUMN_TILES];
+  uint4 a[kRowTiles][2], b[kColumnTiles];
 #pragma unroll
   for (int r = 0; r < kRowTiles; ++r) {
     a[r][0] = *reinterpret_cast<const uint4*>(weights + r * (16 * 128));
     a[r][1] = *reinterpret_cast<const uint4*>(weights + r * (16 * 128) + 8 * 128);
   }
 #pragma unroll
-  for (int c = 0; c < COLUMN_TILES; ++c) {
+  for (int c = 0; c < kColumnTiles; ++c) {
     b[c] = *reinterpret_cast<const uint4*>(rows + c * (8 * 128));
   }
 #pragma unroll
@@ -133,7 +134,7 @@ static __device__ __forceinline__ void multiply(float (&acc)[kRowTiles][COLUMN_T
       const coppice_u32 fragment[4] = {fp8_word(a[r][0], 2 * half), fp8_word(a[r][1], 2 * half),
                                        fp8_word(a[r][0], 2 * half + 1), fp8_word(a[r][1], 2 * half + 1)};
 #pragma unroll
-      for (int c = 0; c < COLUMN_TILES; ++c) {
+      for (int c = 0; c < kColumnTiles; ++c) {
         multiply_e4m3(acc[r][c], fragment, fp8_word(b[c], 2 * half), fp8_word(b[c], 2 * half + 1));
       }
     }
@@ -141,12 +142,12 @@ static __device__ __forceinline__ void multiply(float (&acc)[kRowTiles][COLUMN_T
 }
 
 // A warp's sums: sums[slice][column][row].
-static __device__ __forceinline__ void spill(const float (&acc)[kRowTiles][COLUMN_TILES][4], float* sums, int slice,
+static __device__ __forceinline__ void spill(const float (&acc)[kRowTiles][kColumnTiles][4], float* sums, int slice,
                                              int first_row, int lane) {
 #pragma unroll
   for (int r = 0; r < kRowTiles; ++r) {
 #pragma unroll
-    for (int c = 0; c < COLUMN_TILES; ++c) {
+    for (int c = 0; c < kColumnTiles; ++c) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int row = first_row + r * 16 + lane / 4 + i / 2 * 8;
@@ -190,7 +191,7 @@ static __device__ __forceinline__ void consume(const Memory& at, const char* sha
   const char* const rows = shared + STAGES * kStage + lane / 4 * 128;
   int stage = 0, phase = 0;
   for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-    float acc[kRowTiles][COLUMN_TILES][4] = {};
+    float acc[kRowTiles][kColumnTiles][4] = {};
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       coppice_barrier_wait(at.full + 8 * stage, phase);
       const char* weights = shared + stage * kStage + (first_row + lane / 4) * 128;
@@ -268,6 +269,7 @@ extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
 #else
   make_rows({x, residual, norm_weight, nullptr, eps}, updated, at, first, columns);
 #if SHARE > 1
+  __syncwarp();
   coppice_cluster_arrive();
   coppice_cluster_wait();
 #endif
