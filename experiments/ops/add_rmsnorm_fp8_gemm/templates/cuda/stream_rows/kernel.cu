@@ -13,9 +13,14 @@ constexpr int kConsumers = WARPS_N * WARPS_K;
 constexpr int kRowTiles = TILE_N / 16 / WARPS_N;  // of a warp
 constexpr int kSteps = TILE_K / 64;
 constexpr int kSumPitch = TILE_N + 4;
-constexpr int kStage = TILE_N * TILE_K;
+constexpr int kWeights = TILE_N * TILE_K;  // bytes of a stage
+// No constants: one of value 0 would come out as a variable on the device.
+#ifdef KEEP_ROWS_RING
+enum : int { kStage = kWeights + kColumns * TILE_K, kResident = 0, kRowWarps = ROW_WARPS };
+#else
+enum : int { kStage = kWeights, kResident = (HIDDEN + 127) / 128 * (kColumns * 128), kRowWarps = 0 };
+#endif
 constexpr int kChunks = (HIDDEN + TILE_K - 1) / TILE_K;
-constexpr int kSlabs = (HIDDEN + 127) / 128;  // of the rows that stay
 
 struct Memory {
   coppice_u32 ring, rows, full, empty;
@@ -47,7 +52,7 @@ static __device__ __forceinline__ void produce(const coppice_tensor_map& map, co
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       const coppice_u32 full = at.full + 8 * stage;
       coppice_barrier_wait(at.empty + 8 * stage, phase);
-      coppice_barrier_expect(full, kStage);
+      coppice_barrier_expect(full, kWeights);
       coppice_copy_solid(at.ring + stage * kStage, map, 0, tile * TILE_N, chunk * (TILE_K / 128), full, policy);
       if (++stage == STAGES) {
         stage = 0;
@@ -59,17 +64,39 @@ static __device__ __forceinline__ void produce(const coppice_tensor_map& map, co
 
 // ---- the quantised rows of this block ----
 
-#ifdef FUSION_SEPARATE
-static __device__ __forceinline__ void bring_rows(const char* activations, const float* scales, const Memory& at,
-                                                  int first, int columns) {
+#if defined(KEEP_ROWS_RING)
+// A warp that brings its share of the rows' pieces to each stage.
+static __device__ __forceinline__ void send_rows(const char* activations, const Memory& at, int first, int columns,
+                                                 int tiles, int warp) {
+  const char* from = activations + static_cast<long long>(first) * HIDDEN;
+  int stage = 0, phase = 1;
+  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      const int pieces = min(TILE_K, HIDDEN - chunk * TILE_K) / 16;
+      const coppice_u32 to = at.ring + stage * kStage + kWeights;
+      coppice_barrier_wait(at.empty + 8 * stage, phase);
+#pragma unroll 4
+      for (int i = warp * 32 + threadIdx.x % 32; i < columns * pieces; i += kRowWarps * 32) {
+        const int column = i / pieces, k = i % pieces * 16;
+        coppice_copy16(to + place_of(column, k), from + static_cast<long long>(column) * HIDDEN + chunk * TILE_K + k);
+      }
+      coppice_barrier_arrive_when_copied(at.full + 8 * stage);
+      if (++stage == STAGES) {
+        stage = 0;
+        phase ^= 1;
+      }
+    }
+  }
+  coppice_wait_copies<0>();
+}
+#elif defined(FUSION_SEPARATE)
+static __device__ __forceinline__ void bring_rows(const char* activations, const Memory& at, int first,
+                                                  int columns) {
   constexpr int kRowPieces = HIDDEN / 16;
   const char* from = activations + static_cast<long long>(first) * HIDDEN;
   for (int i = threadIdx.x; i < columns * kRowPieces; i += kConsumers * 32) {
     const int column = i / kRowPieces, k = i % kRowPieces * 16;
     coppice_copy16(at.rows + place_of(column, k), from + static_cast<long long>(column) * HIDDEN + k);
-  }
-  if (threadIdx.x < columns) {
-    at.scales[threadIdx.x] = __ldcg(scales + first + threadIdx.x);
   }
   coppice_wait_copies<0>();
 }
@@ -188,14 +215,17 @@ static __device__ __forceinline__ void consume(const Memory& at, const char* sha
   // A slab's row is 8 pieces, exchanged by the row's number; a step takes the even or the odd ones, so
   // that eight lanes meet all banks.
   const int even = (2 * (lane % 4) ^ (lane / 4)) * 16, odd = even ^ 16;
-  const char* const rows = shared + STAGES * kStage + lane / 4 * 128;
   int stage = 0, phase = 0;
   for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     float acc[kRowTiles][kColumnTiles][4] = {};
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       coppice_barrier_wait(at.full + 8 * stage, phase);
       const char* weights = shared + stage * kStage + (first_row + lane / 4) * 128;
-      const char* columns_at = rows + chunk * (TILE_K / 128) * (kColumns * 128);
+#ifdef KEEP_ROWS_RING
+      const char* columns_at = shared + stage * kStage + kWeights + lane / 4 * 128;
+#else
+      const char* columns_at = shared + STAGES * kStage + chunk * (TILE_K / 128) * (kColumns * 128) + lane / 4 * 128;
+#endif
       const int steps = min(kSteps, (HIDDEN - chunk * TILE_K) / 64);
 #pragma unroll
       for (int i = 0; i < kSteps / WARPS_K; ++i) {
@@ -220,7 +250,7 @@ static __device__ __forceinline__ void consume(const Memory& at, const char* sha
   }
 }
 
-extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
+extern "C" __global__ void __launch_bounds__((kConsumers + 1 + kRowWarps) * 32)
     multiply_rows(const uint4* x, const uint4* residual, const uint4* norm_weight, uint4* updated,
                   const char* activations, const float* scales, const __grid_constant__ coppice_tensor_map weight,
                   const float* weight_scale, char* out, long long rows, long long n, float eps) {
@@ -230,7 +260,7 @@ extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
   Memory at;
   at.ring = coppice_shared(shared);
   at.rows = at.ring + STAGES * kStage;
-  at.sums = reinterpret_cast<float*>(shared + STAGES * kStage + kSlabs * (kColumns * 128));
+  at.sums = reinterpret_cast<float*>(shared + STAGES * kStage + kResident);
   at.scales = at.sums + WARPS_K * kColumns * kSumPitch;
   at.norms = at.scales + kColumns;
   at.full = coppice_shared(at.norms + 2 * kConsumers);
@@ -238,7 +268,7 @@ extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
   if (threadIdx.x == kConsumers * 32) {
     coppice_prefetch_map(weight);
     for (int i = 0; i < STAGES; ++i) {
-      coppice_barrier_init(at.full + 8 * i, 1);
+      coppice_barrier_init(at.full + 8 * i, 1 + 32 * kRowWarps);
       coppice_barrier_init(at.empty + 8 * i, kConsumers);
     }
     coppice_barrier_fence();
@@ -265,7 +295,17 @@ extern "C" __global__ void __launch_bounds__((kConsumers + 1) * 32)
 #if PDL
   coppice_wait_for_previous();
 #endif
-  bring_rows(activations, scales, at, first, columns);
+#ifdef KEEP_ROWS_RING
+  if (threadIdx.x / 32 > kConsumers) {
+    send_rows(activations, at, first, columns, tiles, threadIdx.x / 32 - kConsumers - 1);
+    return;
+  }
+#else
+  bring_rows(activations, at, first, columns);
+#endif
+  if (threadIdx.x < columns) {
+    at.scales[threadIdx.x] = __ldcg(scales + first + threadIdx.x);
+  }
 #else
   make_rows({x, residual, norm_weight, nullptr, eps}, updated, at, first, columns);
 #if SHARE > 1
