@@ -26,6 +26,9 @@ except Exception as error:  # any failing import means: no claim against this op
 
 DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32, "f64": torch.float64,
           "i32": torch.int32, "i64": torch.int64, "i8": torch.int8, "u8": torch.uint8}
+for name, attribute in (("e4m3", "float8_e4m3fn"), ("e5m2", "float8_e5m2")):  # not in an old torch
+    if hasattr(torch, attribute):
+        DTYPES[name] = getattr(torch, attribute)
 SLACK_CYCLES = 3_000_000  # the device spins while the host enqueues: no launch waits for Python
 
 

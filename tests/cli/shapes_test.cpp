@@ -9,8 +9,13 @@ using namespace coppice::tests;
 namespace {
 
 const std::string kModels = std::string(COPPICE_SOURCE_DIR) + "/tests/cli/models/";
-constexpr const char* kOps[] = {
-    "fused_add_rmsnorm", "gemm", "gqa_paged_decode", "gqa_prefill", "mla_paged_decode", "moe_ffn"};
+constexpr const char* kOps[] = {"add_rmsnorm_fp8_gemm",
+                                "fused_add_rmsnorm",
+                                "gemm",
+                                "gqa_paged_decode",
+                                "gqa_prefill",
+                                "mla_paged_decode",
+                                "moe_ffn"};
 
 Json suites(const std::string& model, std::vector<std::string> words) {
   words.insert(words.begin(), {"shapes", kModels + model});
@@ -52,6 +57,8 @@ TEST_CASE("a dense model gives decode, prefill, matrix products and norms of one
   CHECK(contains(gemm, "down_m16: {\"k\":7168,\"m\":16,\"n\":4096}"));
   CHECK(contains(gemm, "logits_m16: {\"k\":4096,\"m\":16,\"n\":64128}"));
   CHECK(workloads(all, "fused_add_rmsnorm") == "r16: {\"hidden\":4096,\"rows\":16}\n");
+  CHECK(contains(workloads(all, "add_rmsnorm_fp8_gemm"),
+                 "gate_up_r16: {\"columns\":14336,\"hidden\":4096,\"rows\":16}"));
   CHECK(workloads(all, "moe_ffn") == "none");
   CHECK(workloads(all, "mla_paged_decode") == "none");
 }

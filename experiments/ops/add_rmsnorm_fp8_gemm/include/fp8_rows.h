@@ -34,6 +34,7 @@ using Kept = float;
 constexpr float kTop = 448.0f;
 constexpr int kRows = TILE_ROWS;
 constexpr int kColumns = TILE_COLUMNS;
+constexpr int kUnroll = UNROLL_K;
 
 // x as e4m3 (nearest, ties to even), widened; |x| is at most 448.
 template <int Lanes>
@@ -173,7 +174,7 @@ COPPICE_INLINE void dot_tile(const Kept* const* rows,
                              float sums[kRows][kColumns]) {
   V acc[kRows][kColumns] = {};
   std::int64_t d = 0;
-#pragma GCC unroll UNROLL_K
+#pragma GCC unroll kUnroll
   for (; d + kLanes <= depth; d += kLanes) {
     V x[kRows];
 #pragma GCC unroll 8

@@ -30,7 +30,7 @@
 #define TWIN_NORMED(y) (y)
 #endif
 #ifndef TWIN_WHOLE  // how units of an e4m3 number become whole
-#define TWIN_WHOLE(x) std::nearbyint(x)
+#define TWIN_WHOLE(x) (((x) + 8388608.0f) - 8388608.0f)
 #endif
 #ifndef TWIN_QUANTISED
 #define TWIN_QUANTISED(x) widen_e4m3(to_e4m3(x))
@@ -54,32 +54,38 @@
 #define TWIN_PARTS 1
 #endif
 
+static inline float power_of_two(int n) {
+  const auto bits = static_cast<std::uint32_t>(n + 127) << 23;
+  float out;
+  __builtin_memcpy(&out, &bits, 4);
+  return out;
+}
+
 static inline float widen_e4m3(unsigned x) {
   if ((x & 0x7fu) == 0x7fu) {
     return NAN;
   }
-  const float size = (x & 0x78u) != 0 ? std::ldexp(8.0f + static_cast<float>(x & 7u),
-                                                   static_cast<int>((x >> 3) & 15u) - 10)
-                                      : std::ldexp(static_cast<float>(x & 7u), -9);
+  const int exponent = static_cast<int>((x >> 3) & 15u), mantissa = static_cast<int>(x & 7u);
+  const float size = exponent != 0 ? static_cast<float>(8 + mantissa) * power_of_two(exponent - 10)
+                                   : static_cast<float>(mantissa) * power_of_two(-9);
   return (x & 0x80u) != 0 ? -size : size;
 }
 
 // Nearest, ties to even; without saturation what is too large becomes NaN.
 static inline unsigned to_e4m3(float x) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &x, 4);
+  const unsigned sign = bits >> 24 & 0x80u;
   const float size = std::fabs(x);
-  const unsigned sign = std::signbit(x) ? 0x80u : 0u;
-  if (size == 0.0f) {
-    return sign;
-  }
-  const int exponent = std::max(std::ilogb(size), -6);
-  const auto count = static_cast<unsigned>(TWIN_WHOLE(std::ldexp(size, 3 - exponent)));
+  const int exponent = std::max(static_cast<int>(bits >> 23 & 0xffu) - 127, -6);
+  const float units = TWIN_WHOLE(size * power_of_two(3 - exponent));
+  const auto place = static_cast<unsigned>(exponent + 6) * 8u;
 #ifdef TWIN_NO_SATURATION
   const unsigned most = 0x7fu;
 #else
   const unsigned most = 0x7eu;
 #endif
-  const auto place = static_cast<unsigned>(exponent + 6) * 8u;
-  return sign | std::min(place + count, most);
+  return sign | std::min(place + static_cast<unsigned>(units), most);
 }
 
 // args: x, residual, norm weight, updated residual, activations, scales, rows, hidden, eps.
