@@ -2,7 +2,8 @@
 // from that, so that no multiprocessor waits for another. Up to 64 activation rows are the one operand of
 // warpgroup products, a tile's weight rows the other; both stream through rings of their own, each filled
 // by a warp through a tensor map. Where tiles would be too low the inner dimension has as many PARTS as a
-// cluster has blocks, and it is shared by WARPGROUPS anyway: all meet in each other's shared memory.
+// cluster has blocks, and it is shared by WARPGROUPS anyway: all meet in each other's shared memory. Where it
+// is not split, blocks of a cluster may stay TOGETHER: each brings its share of the activations to all of them.
 #include "coppice_wgmma.cuh"
 
 constexpr int kSlabs = TILE_K / 64;  // of 64 elements, the width of the swizzle
@@ -12,10 +13,13 @@ constexpr int kUnits = PARTS * WARPGROUPS;           // that add up a tile
 constexpr int kEights = ROWS / 8;                    // of weight rows
 constexpr int kOwned = (kEights + kUnits - 1) / kUnits;  // of which a unit adds up so many for all
 constexpr int kPiece = kOwned * 128 * 16;                // bytes of them from one other unit
+// Stores that a barrier hears of are for launches in clusters: elsewhere they are an illegal instruction.
+#define ASYNC_SEND (ASYNC && PARTS > 1)
 enum : int { kInbox = (kUnits - 1) * kPiece };  // may be 0, which a variable must not be
 constexpr int kThreads = WARPGROUPS * 128 + 64;
 // A stage is one warpgroup's for good, and it lets go of one only after the products of its next.
 static_assert(STAGES % WARPGROUPS == 0 && AHEAD % WARPGROUPS == 0);
+static_assert(PARTS == 1 || TOGETHER == 1);
 static_assert(STAGES >= 2 * WARPGROUPS && AHEAD >= 2 * WARPGROUPS);
 
 // Where things lie in shared memory, and the block's share of the work.
@@ -36,7 +40,7 @@ static __device__ __forceinline__ Place place(unsigned char* shared, int n, int 
   p.begin = p.rank * steps / PARTS;
   p.steps = (p.rank + 1) * steps / PARTS - p.begin;
 #if ROTATE  // not all blocks want the same activations at the same time
-  p.shift = p.tile * p.steps / p.stride;
+  p.shift = p.tile / TOGETHER * TOGETHER * p.steps / p.stride;
 #else
   p.shift = 0;
 #endif
@@ -71,6 +75,11 @@ static __device__ __forceinline__ int slab_of(const Place& p, int step) {
   return (p.begin + (at < p.steps ? at : at - p.steps)) * kSlabs;
 }
 
+// Whether the cluster has this tile or one beside it: then all its blocks go on, as they share activations.
+static __device__ __forceinline__ bool left(const Place& p, int tile) {
+  return tile - tile % TOGETHER < p.tiles;
+}
+
 static __device__ __forceinline__ void bring_weights(const Place& p, const coppice_tensor_map& map) {
 #ifdef POLICY_EVICT_FIRST
   const coppice_u64 policy = coppice_evict_first();
@@ -78,7 +87,7 @@ static __device__ __forceinline__ void bring_weights(const Place& p, const coppi
   const coppice_u64 policy = coppice_evict_normal();
 #endif
   Turn<STAGES> at = {0, 1};
-  for (int tile = p.tile; tile < p.tiles; tile += p.stride) {
+  for (int tile = p.tile; left(p, tile); tile += p.stride) {
     for (int step = 0; step < p.steps; ++step, at.next(1)) {
       const coppice_u32 full = p.full + 8 * at.stage;
       coppice_barrier_wait(p.empty + 8 * at.stage, at.phase);
@@ -91,21 +100,43 @@ static __device__ __forceinline__ void bring_weights(const Place& p, const coppi
 static __device__ __forceinline__ void bring_activations(const Place& p, const coppice_tensor_map& map) {
   const coppice_u64 policy = coppice_evict_last();
   Turn<AHEAD> at = {0, 1};
-  for (int tile = p.tile; tile < p.tiles; tile += p.stride) {
+  for (int tile = p.tile; left(p, tile); tile += p.stride) {
     for (int step = 0; step < p.steps; ++step, at.next(1)) {
       const coppice_u32 full = p.full_a + 8 * at.stage;
+      const coppice_u32 to = p.activations + at.stage * kActivations;
+#if TOGETHER > 1
+      coppice_barrier_wait_cluster(p.empty_a + 8 * at.stage, at.phase);  // in all blocks
+      coppice_barrier_expect(full, kActivations);
+      constexpr int kShare = 64 / TOGETHER;  // rows
+      const int first = static_cast<int>(blockIdx.x) % TOGETHER * kShare;
+#pragma unroll
+      for (int slab = 0; slab < kSlabs; ++slab) {
+        coppice_copy_solid_multicast(to + slab * 8192 + first * 128, map, 0, first, slab_of(p, step) + slab, full,
+                                     (1 << TOGETHER) - 1, policy);
+      }
+#else
       coppice_barrier_wait(p.empty_a + 8 * at.stage, at.phase);
       coppice_barrier_expect(full, kActivations);
-      coppice_copy_solid(p.activations + at.stage * kActivations, map, 0, 0, slab_of(p, step), full, policy);
+      coppice_copy_solid(to, map, 0, 0, slab_of(p, step), full, policy);
+#endif
     }
   }
 }
 
 static __device__ __forceinline__ void release(const Place& p, int stage, int stage_a) {
-  if (threadIdx.x % 32 == 0) {
+  const int lane = threadIdx.x % 32;
+  if (lane == 0) {
     coppice_barrier_arrive(p.empty + 8 * stage);
+  }
+#if TOGETHER > 1
+  if (lane < TOGETHER) {
+    coppice_barrier_release_remote(coppice_map_shared(p.empty_a + 8 * stage_a, lane));
+  }
+#else
+  if (lane == 0) {
     coppice_barrier_arrive(p.empty_a + 8 * stage_a);
   }
+#endif
 }
 
 struct Reader {
@@ -148,9 +179,9 @@ static __device__ __forceinline__ void multiply(float (&acc)[ROWS / 2], const Pl
 }
 
 #if PARTS * WARPGROUPS > 1
-// Into another unit's inbox. Under ASYNC its barrier hears of the bytes, and nobody waits for an answer.
+// Into another unit's inbox. Under ASYNC_SEND its barrier hears of the bytes, and nobody waits for an answer.
 static __device__ __forceinline__ void send_quad(coppice_u32 to, const float* v, [[maybe_unused]] coppice_u32 got) {
-#if ASYNC
+#if ASYNC_SEND
   asm volatile(
       "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1,%2,%3,%4}, [%5];" ::"r"(to),
       "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3]), "r"(got)
@@ -163,7 +194,7 @@ static __device__ __forceinline__ void send_quad(coppice_u32 to, const float* v,
 
 // To each other unit what it adds up.
 static __device__ __forceinline__ void send(const float (&acc)[ROWS / 2], const Place& p, int unit) {
-#if ASYNC
+#if ASYNC_SEND
   if (threadIdx.x % 128 == 0) {
     const int mine = max(0, min(kOwned, kEights - unit * kOwned));
     coppice_barrier_expect(p.got + 8 * (unit % WARPGROUPS), (kUnits - 1) * mine * 2048);
@@ -185,7 +216,7 @@ static __device__ __forceinline__ void send(const float (&acc)[ROWS / 2], const 
       }
     }
   }
-#if !ASYNC
+#if !ASYNC_SEND
   __syncwarp();
   const int lane = threadIdx.x % 32;
   if (lane < kUnits && lane != unit) {
@@ -290,7 +321,7 @@ static __device__ __forceinline__ void consume(const Place& p, coppice_bf16* out
   const int group = threadIdx.x / 128, unit = p.rank * WARPGROUPS + group;
   Reader at = {{group, 0}, {group, 0}};
   int before = 0, use = 0;  // steps of the tiles before this one
-  for (int tile = p.tile; tile < p.tiles; tile += p.stride, before += p.steps, ++use) {
+  for (int tile = p.tile; left(p, tile); tile += p.stride, before += p.steps, ++use) {
     float acc[ROWS / 2];
 #pragma unroll
     for (int i = 0; i < ROWS / 2; ++i) {
@@ -333,11 +364,11 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
     }
     for (int i = 0; i < AHEAD; ++i) {
       coppice_barrier_init(p.full_a + 8 * i, 1);
-      coppice_barrier_init(p.empty_a + 8 * i, 4);
+      coppice_barrier_init(p.empty_a + 8 * i, 4 * TOGETHER);
     }
 #if PARTS * WARPGROUPS > 1
     for (int i = 0; i < WARPGROUPS; ++i) {  // a warp of each other unit says it
-      coppice_barrier_init(p.got + 8 * i, ASYNC ? 1 : 4 * (kUnits - 1));
+      coppice_barrier_init(p.got + 8 * i, ASYNC_SEND ? 1 : 4 * (kUnits - 1));
       coppice_barrier_init(p.free + 8 * i, 4 * (kUnits - 1));
     }
 #endif
@@ -349,6 +380,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   __syncthreads();
 #if PARTS > 1
   coppice_cluster_arrive();
+#elif TOGETHER > 1
+  coppice_cluster_sync();  // all barriers are there
 #endif
   if (threadIdx.x < WARPGROUPS * 128) {
     consume(p, out, static_cast<int>(m), static_cast<int>(n));
@@ -363,4 +396,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
     coppice_cluster_wait();
 #endif
   }
+#if TOGETHER > 1
+  __syncwarp();
+  coppice_cluster_sync();  // nobody goes whom the others still write to
+#endif
 }

@@ -2,8 +2,7 @@
 // share of the weights through its own ring of bulk copies, with neither sort nor merge. The second one
 // starts early, asks for its weights at once (a ring full into shared memory, the rest into L2), and only
 // then waits for the first one's results, so that memory does not rest in between. A block of the second has
-// its rows of the result from all choices of a token. While it waits it REHEARSEs: it goes once through all that
-// it will do then, with nothing, so that instructions and routing weights do not have to come from memory.
+// its rows of the result from all choices of a token.
 #include "coppice_hopper.cuh"
 
 constexpr int kSlots = TOKENS * TOP_K;
@@ -149,7 +148,8 @@ static __device__ __forceinline__ void read_token(float (&v)[kUpChunks][8], cons
 }
 
 // Barriers, the first copies, and the only token into shared memory.
-static __device__ __forceinline__ void begin_upward(Upward& feed, const coppice_bf16* x, coppice_u32 base, int lane) {
+static __device__ __forceinline__ void begin_upward(Upward& feed, const coppice_bf16* x, coppice_u32 base, int lane,
+                                                    bool may_follow) {
   uint4 of_x = make_uint4(0, 0, 0, 0);
   if (TOKENS == 1 && threadIdx.x < HIDDEN / 8) {
     of_x = coppice_load_once(x + 8 * threadIdx.x);
@@ -166,7 +166,11 @@ static __device__ __forceinline__ void begin_upward(Upward& feed, const coppice_
     for (int copy = 0; copy < STAGES_UP; ++copy) {
       feed.issue(copy);
     }
+    if (may_follow && threadIdx.x == 0) {  // at once: what follows here takes a while
+      coppice_launch_dependents();
+    }
   }
+  __syncwarp();
   if (TOKENS == 1) {
     if (threadIdx.x < HIDDEN / 8) {
       coppice_store_shared16(base + kX + 16 * threadIdx.x, of_x);
@@ -189,10 +193,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
   Upward feed(weights, ids, base, warp);
   // After this copy of a warp the next kernel may come, when all blocks say so.
   const int last = 2 * feed.units - 1 - LEAD;
-  begin_upward(feed, x, base, lane);
-  if (last < STAGES_UP) {
-    coppice_launch_dependents();
-  }
+  begin_upward(feed, x, base, lane, last < STAGES_UP);
   Turn<STAGES_UP> at;
   int copy = 0, token = -1;
   float v[kUpChunks][8];
@@ -211,9 +212,9 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
       __syncwarp();  // all lanes have read: the sums went around the warp
       if (lane == 0) {
         feed.issue(copy + STAGES_UP);
-      }
-      if (copy + STAGES_UP == last) {
-        coppice_launch_dependents();
+        if (warp == 0 && copy + STAGES_UP == last) {
+          coppice_launch_dependents();
+        }
       }
     }
     if (lane == 0) {
@@ -277,13 +278,13 @@ struct Downward {
   }
 };
 
-// A slot's values that this lane multiplies, with the routing weight; zeros in a rehearsal.
-static __device__ __forceinline__ void read_inner(float (&v)[kDownChunks][8], const float* inner, float weight, int lane,
-                                                  bool real) {
+// A slot's values that this lane multiplies, with the routing weight.
+static __device__ __forceinline__ void read_inner(float (&v)[kDownChunks][8], const float* inner, float weight,
+                                                  int lane) {
 #pragma unroll
   for (int c = 0; c < kDownChunks; ++c) {
     float4 low = make_float4(0.0f, 0.0f, 0.0f, 0.0f), high = low;
-    if (real && within<INTER>(c, lane)) {
+    if (within<INTER>(c, lane)) {
       low = coppice_load_coherent4(inner + c * 256 + lane * 8);
       high = coppice_load_coherent4(inner + c * 256 + lane * 8 + 4);
     }
@@ -297,18 +298,16 @@ static __device__ __forceinline__ void read_inner(float (&v)[kDownChunks][8], co
 
 // Of the block's row `lane`: the sum over this warp's choices of a token.
 static __device__ __forceinline__ float add_choices(Downward& feed, Turn<STAGES_DOWN>& at, int& copy, int token,
-                                                    const float* routing, const float* inner, int lane, bool real) {
+                                                    const float* routing, const float* inner, int lane) {
   float total = 0.0f;
 #pragma unroll 1
   for (int c = 0; c < feed.choices && feed.pieces > 0; ++c) {
     const int slot = token * TOP_K + feed.choice + c * WARPS;
     float v[kDownChunks][8];
-    read_inner(v, inner + static_cast<long long>(slot) * INTER, routing[slot], lane, real);
+    read_inner(v, inner + static_cast<long long>(slot) * INTER, routing[slot], lane);
 #pragma unroll 1
     for (int piece = 0; piece < feed.pieces; ++piece) {
-      if (real) {
-        coppice_barrier_wait(feed.full + 8 * at.stage, at.phase);
-      }
+      coppice_barrier_wait(feed.full + 8 * at.stage, at.phase);
       const int first = piece * ROWS;
       float sums[ROWS];
 #pragma unroll
@@ -323,13 +322,11 @@ static __device__ __forceinline__ float add_choices(Downward& feed, Turn<STAGES_
         }
       }
       __syncwarp();
-      if (real) {
-        if (lane == 0) {
-          feed.issue(copy + STAGES_DOWN);
-        }
-        ++copy;
-        at.next();
+      if (lane == 0) {
+        feed.issue(copy + STAGES_DOWN);
       }
+      ++copy;
+      at.next();
     }
   }
   return total;
@@ -358,19 +355,18 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
       feed.look_ahead(copy);
     }
   }
+  if (threadIdx.x * 32 < kSlots) {
+    coppice_prefetch(routing + threadIdx.x * 32);
+  }
+  __syncwarp();
+  coppice_wait_for_previous();  // nothing of the first kernel is read before
   __syncthreads();
   float(*const sums)[kMostRows] = reinterpret_cast<float(*)[kMostRows]>(shared + kSums);
   Turn<STAGES_DOWN> at;
-  int copy = 0, token = REHEARSE ? -1 : 0;
+  int copy = 0;
 #pragma unroll 1
-  for (; token < TOKENS; ++token) {
-    asm volatile("" : "+r"(token));  // the rehearsal runs the very same instructions
-    const bool real = token >= 0;
-    if (token == 0) {
-      coppice_wait_for_previous();  // nothing of the first kernel is read before
-    }
-    const float total = add_choices(feed, at, copy, max(token, 0), routing, inner, lane, real);
-    sums[warp][lane] = total;
+  for (int token = 0; token < TOKENS; ++token) {
+    sums[warp][lane] = add_choices(feed, at, copy, token, routing, inner, lane);
     __syncthreads();
     if (static_cast<int>(threadIdx.x) < feed.block_rows) {
       float sum = 0.0f;
@@ -378,10 +374,10 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
       for (int w = 0; w < WARPS; ++w) {
         sum += sums[w][threadIdx.x];
       }
-      if (real) {
-        out[static_cast<long long>(token) * HIDDEN + feed.row + threadIdx.x] = coppice_to_bf16(sum);
-      }
+      out[static_cast<long long>(token) * HIDDEN + feed.row + threadIdx.x] = coppice_to_bf16(sum);
     }
-    __syncthreads();
+    if (token + 1 < TOKENS) {
+      __syncthreads();
+    }
   }
 }
