@@ -142,8 +142,12 @@ void GaussianProcess::factorise_row(std::size_t n) {
 }
 
 void GaussianProcess::rest() {
-  factor_ = {};
-  narrow_ = {};
+  factor_ = std::vector<double>();  // = {} would keep the room
+  narrow_ = std::vector<float>();
+}
+
+std::size_t GaussianProcess::bytes() const {
+  return factor_.capacity() * sizeof(double) + narrow_.capacity() * sizeof(float);
 }
 
 void GaussianProcess::wake() {

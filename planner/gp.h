@@ -40,6 +40,7 @@ class GaussianProcess {
   // asked or appended again it must wake(), which works it out anew to the bit.
   void rest();
   void wake();
+  std::size_t bytes() const;  // of the factor
 
   std::span<const double> x(std::size_t row) const;
   // Row of the Cholesky factor, rounded: `row` entries, then the diagonal one.

@@ -74,7 +74,7 @@ void WorldModel::State::append_pending() {
 
 void WorldModel::State::forget_answers() const {
   table.clear();
-  blocks = {};
+  blocks = std::vector<Block>();  // = {} would keep the room
   ++generation;
 }
 
@@ -294,8 +294,12 @@ void WorldModel::rest() {
   }
 }
 
-std::size_t WorldModel::kept_answers() const {
-  return state_->table.size();
+std::size_t WorldModel::kept_bytes() const {
+  std::size_t bytes = state_->process ? state_->process->bytes() : 0;
+  for (const State::Block& block : state_->blocks) {
+    bytes += sizeof(State::Block) + block.posterior.bytes();
+  }
+  return bytes;
 }
 
 double WorldModel::expected_gain(const Belief& belief, double best) {

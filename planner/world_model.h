@@ -87,7 +87,7 @@ class WorldModel {
   // Gives back the memory of such answers and of the posterior; both are worked out anew, to the
   // bit, when they are asked for again.
   void rest();
-  std::size_t kept_answers() const;  // points
+  std::size_t kept_bytes() const;  // of that memory
   // Expected improvement below `best` (log cost) times p_valid; the acquisition value of a belief.
   static double expected_gain(const Belief& belief, double best);
   // Never below expected_gain(), less than 1.7 times it, and much cheaper.

@@ -70,6 +70,13 @@ void Outlook::forget() {
   sorted_ = 0;
 }
 
+void Outlook::rest() {
+  known_ = planner::KnownPoints();
+  beliefs_ = std::vector<planner::Belief>();
+  best_ = std::vector<Prospect>();
+  sorted_ = order_.size();
+}
+
 // A pool that is only a sample trades its tried and its least promising points for new ones.
 void Outlook::renew() {
   if (whole_ || order_.size() < 2 * kRenewedPoints || spaces_.empty()) {

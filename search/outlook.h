@@ -25,6 +25,8 @@ class Outlook {
 
   // The domain has grown: the pool is filled anew.
   void forget();
+  // Gives back what the next refresh() works out anyway; until then there is no prospect.
+  void rest();
   // Asks the model about the pool and about `extra` (untried points that may not be in it).
   void refresh(const std::vector<Point>& extra);
   // The untried points of the last refresh, best first; nothing past the last one.

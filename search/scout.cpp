@@ -256,6 +256,7 @@ void Scout::forget(NodeId node) {
 
 void Scout::rest() {
   model_.rest();
+  outlook_.rest();
   neighbours_.clear();
   neighbours_age_.clear();
 }

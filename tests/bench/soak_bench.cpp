@@ -233,6 +233,12 @@ int main(int count, char** words) {
   const cli::SharedReader reader = must(cli::SharedReader::open(store, end.run));
   const std::string page = cli::shared_report_page(reader);
   const double report = seconds_since(began);
+  fmt::print(stderr,
+             "{} attempts in {:.0f} s, report {:.2f} s; replay follows\n{}\n",
+             reader.attempts(),
+             seconds,
+             report,
+             memory_json(samples, seconds).dump());
   began = Watch::now();
   std::uint64_t decisions = 0;
   const std::uint64_t wrong = mismatches(store, reader, executor, decisions);
