@@ -13,6 +13,9 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace coppice::evaluators::cpu {
 namespace {
@@ -56,6 +59,14 @@ std::atomic<std::uint32_t> g_nothing{0};
   sleep_until_fetched();
 }
 
+// AddressSanitizer remembers the frames of a stack that a thread was taken away from: they would be
+// found beneath whoever uses it next.
+void forget_frames([[maybe_unused]] char* end_of_stack) {
+#ifdef __SANITIZE_ADDRESS__
+  __asan_unpoison_memory_region(end_of_stack - kStack, kStack);
+#endif
+}
+
 // The agent says in the signal which worker the thread is for this launch.
 void on_bell(int, siginfo_t* info, void* context) {
   const Post& post = g_pages.post;
@@ -64,6 +75,7 @@ void on_bell(int, siginfo_t* info, void* context) {
     ::syscall(SYS_exit_group, 1);
   }
   auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
+  forget_frames(post.stacks[worker]);
   const auto stack = reinterpret_cast<std::uintptr_t>(post.stacks[worker]);
   const auto entry = reinterpret_cast<std::uintptr_t>(&come_to_bell);
 #if defined(__x86_64__)

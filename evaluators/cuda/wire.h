@@ -40,7 +40,9 @@ class WireWriter {
 // Reads what WireWriter wrote. After the first short read everything is zero and ok() is false.
 class WireReader {
  public:
+  // The bytes must outlive the reader: a temporary string would not.
   explicit WireReader(std::string_view bytes) : rest_(bytes) {}
+  explicit WireReader(std::string&&) = delete;
 
   template <class T>
   T get() {

@@ -102,7 +102,8 @@ TEST_CASE("records come back as they were written, and torn ones never read outs
     torn.list<float>();
     CHECK(!torn.ok());
   }
-  WireReader huge(WireWriter().put<std::uint64_t>(~0ull).take());
+  const std::string too_long = WireWriter().put<std::uint64_t>(~0ull).take();
+  WireReader huge(too_long);
   CHECK(huge.list<double>().empty());
   CHECK(!huge.ok());
 }

@@ -70,19 +70,33 @@ inline constexpr std::array kPackages = {
 
 // Headers of C, POSIX, Linux and the compiler that are not packages.
 inline bool is_system_header(std::string_view name) {
-  static const std::set<std::string_view> known = {"cpuid.h",     "cxxabi.h",
-                                                   "dirent.h",    "dlfcn.h",
-                                                   "elf.h",       "fcntl.h",
-                                                   "emmintrin.h", "grp.h",
-                                                   "immintrin.h", "link.h",
-                                                   "poll.h",      "pthread.h",
-                                                   "pwd.h",       "sched.h",
-                                                   "signal.h",    "spawn.h",
-                                                   "stdio.h",     "stdlib.h",
-                                                   "syscall.h",   "termios.h",
-                                                   "time.h",      "ucontext.h",
-                                                   "unistd.h",    "x86intrin.h",
-                                                   "arm_neon.h",  "sanitizer/tsan_interface.h"};
+  static const std::set<std::string_view> known = {"cpuid.h",
+                                                   "cxxabi.h",
+                                                   "dirent.h",
+                                                   "dlfcn.h",
+                                                   "elf.h",
+                                                   "fcntl.h",
+                                                   "emmintrin.h",
+                                                   "grp.h",
+                                                   "immintrin.h",
+                                                   "link.h",
+                                                   "poll.h",
+                                                   "pthread.h",
+                                                   "pwd.h",
+                                                   "sched.h",
+                                                   "signal.h",
+                                                   "spawn.h",
+                                                   "stdio.h",
+                                                   "stdlib.h",
+                                                   "syscall.h",
+                                                   "termios.h",
+                                                   "time.h",
+                                                   "ucontext.h",
+                                                   "unistd.h",
+                                                   "x86intrin.h",
+                                                   "arm_neon.h",
+                                                   "sanitizer/asan_interface.h",
+                                                   "sanitizer/tsan_interface.h"};
   const bool standard = std::ranges::all_of(name, [](char c) {
     return std::islower(static_cast<unsigned char>(c)) || c == '_' ||
            std::isdigit(static_cast<unsigned char>(c));
