@@ -104,8 +104,7 @@ std::string library_text(const Op& op, std::string_view backend) {
   const std::string shown = backend == "cuda" ? "coppice_cuda.cuh" : "coppice_cpu.h";
   std::vector<std::string> to_read;
   for (const auto& [path, text] : op.files) {
-    if (path.starts_with(templates) ||
-        (path.starts_with("include/") && !path.starts_with("include/coppice_"))) {
+    if (path.starts_with(templates)) {
       to_read.push_back(text);
     }
   }
@@ -114,7 +113,7 @@ std::string library_text(const Op& op, std::string_view backend) {
     const std::string text = std::move(to_read.back());
     to_read.pop_back();
     for (const auto& [path, header] : op.files) {
-      if (path.starts_with("include/coppice_") && !path.ends_with(shown) &&
+      if (path.starts_with("include/") &&
           text.find("#include \"" + path.substr(8) + "\"") != std::string::npos &&
           found.insert(path).second) {
         to_read.push_back(header);
@@ -123,7 +122,9 @@ std::string library_text(const Op& op, std::string_view backend) {
   }
   std::string out;
   for (const std::string& path : found) {
-    out += "// ---- " + path.substr(8) + "\n" + op.files.find(path)->second + "\n";
+    if (path.starts_with("include/coppice_") && !path.ends_with(shown)) {
+      out += "// ---- " + path.substr(8) + "\n" + op.files.find(path)->second + "\n";
+    }
   }
   return out;
 }

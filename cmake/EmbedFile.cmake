@@ -18,6 +18,8 @@ std::string_view ${name}() {
 }
 }  // namespace ${namespace}
 ")
-  set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS ${file})
+  # In a unity build the dependency of a part is not one of the whole: it stays by itself.
+  set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS ${file}
+                                                   SKIP_UNITY_BUILD_INCLUSION ON)
   target_sources(${target} PRIVATE ${source})
 endfunction()

@@ -80,6 +80,7 @@ inline bool is_system_header(std::string_view name) {
                                                    "grp.h",
                                                    "immintrin.h",
                                                    "link.h",
+                                                   "malloc.h",
                                                    "poll.h",
                                                    "pthread.h",
                                                    "pwd.h",
