@@ -133,19 +133,20 @@ COPPICE_INLINE float widen_one(std::uint8_t x) {
 #if WIDEN_HALF && defined(__F16C__)
 // By way of f16, whose exponent has a bit more.
 constexpr float kUnit = 256.0f;
-COPPICE_INLINE V widen(const std::uint8_t* from) {
+template <int Lanes>
+COPPICE_INLINE Vec<Lanes> widen_lanes(const std::uint8_t* from) {
   const auto half = [](std::int64_t eight) {
     const __m128i high = _mm_unpacklo_epi8(_mm_setzero_si128(), _mm_cvtsi64_si128(eight));
     return _mm_and_si128(_mm_srai_epi16(high, 1), _mm_set1_epi16(static_cast<short>(0xbfff)));
   };
-  if constexpr (kLanes == 4) {
+  if constexpr (Lanes == 4) {
     std::int32_t four;
     __builtin_memcpy(&four, from, 4);
-    return (V)_mm_cvtph_ps(half(four));
-  } else if constexpr (kLanes == 8) {
+    return (Vec<Lanes>)_mm_cvtph_ps(half(four));
+  } else if constexpr (Lanes == 8) {
     std::int64_t eight;
     __builtin_memcpy(&eight, from, 8);
-    return (V)_mm256_cvtph_ps(half(eight));
+    return (Vec<Lanes>)_mm256_cvtph_ps(half(eight));
   } else {
     std::int64_t eight[2];
     __builtin_memcpy(eight, from, 16);
@@ -153,6 +154,9 @@ COPPICE_INLINE V widen(const std::uint8_t* from) {
     const auto high = (Vec<8>)_mm256_cvtph_ps(half(eight[1]));
     return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   }
+}
+COPPICE_INLINE V widen(const std::uint8_t* from) {
+  return widen_lanes<kLanes>(from);
 }
 #else
 // The same bits in f32's places: tiny numbers, the smallest of them subnormal.

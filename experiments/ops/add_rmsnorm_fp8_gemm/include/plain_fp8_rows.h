@@ -62,13 +62,10 @@ static inline float power_of_two(int n) {
 }
 
 static inline float widen_e4m3(unsigned x) {
-  if ((x & 0x7fu) == 0x7fu) {
-    return NAN;
-  }
-  const int exponent = static_cast<int>((x >> 3) & 15u), mantissa = static_cast<int>(x & 7u);
-  const float size = exponent != 0 ? static_cast<float>(8 + mantissa) * power_of_two(exponent - 10)
-                                   : static_cast<float>(mantissa) * power_of_two(-9);
-  return (x & 0x80u) != 0 ? -size : size;
+  const std::uint32_t bits = ((x & 0x7fu) << 20) | ((x & 0x80u) << 24);
+  float out;
+  __builtin_memcpy(&out, &bits, 4);
+  return (x & 0x7fu) == 0x7fu ? NAN : out * power_of_two(120);
 }
 
 // Nearest, ties to even; without saturation what is too large becomes NaN.
