@@ -300,7 +300,7 @@ Result<Json> CudaBackend::agree_on_reference() {
 }
 
 Result<void> CudaBackend::draw_for_baselines() {
-  if (!drawn_) {
+  if (!drawn_ || lane_->pool_spoilt()) {
     // The search goes on with these values, so they must be as secret as any.
     std::uint64_t seed = 0;
     if (::getrandom(&seed, sizeof seed, 0) != static_cast<ssize_t>(sizeof seed)) {

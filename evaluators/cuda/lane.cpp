@@ -313,6 +313,24 @@ Result<bool> CudaLane::verify_state(const LaneJob& job, std::uint64_t workload, 
   return true;
 }
 
+// A candidate that was refused may have spoilt the inputs of those after it. Where the process
+// lived on, what it overwrote is the verdict: an earlier gate, and the likely cause of what was
+// seen.
+Result<void> CudaLane::look_for_spoilt_inputs(const LaneJob& job,
+                                              std::uint64_t workload,
+                                              LaneResult& out) {
+  if (pool_spoilt()) {
+    return {};  // seen already
+  }
+  const Verdict refused = out.verdict;
+  COPPICE_TRY(const bool intact, verify_state(job, workload, out));
+  if (intact || refused.gate <= Gate::write_set || refused.failure == FailureClass::hang ||
+      refused.failure == FailureClass::crash) {
+    out.verdict = refused;
+  }
+  return {};
+}
+
 // One L2 is enough to push everything out of it.
 std::uint64_t CudaLane::flush_bytes() const {
   const auto value = judge_->facts().reader("facts").integer_or("l2_bytes", 60 << 20);
@@ -399,10 +417,12 @@ Result<LaneResult> CudaLane::evaluate(const LaneJob& job) {
   COPPICE_TRY_VOID(ready(candidate_, job, out));
   bool passed = out.verdict.failure == FailureClass::none;
   out.verdict.gate = passed ? Gate::smoke : out.verdict.gate;
+  std::optional<std::uint64_t> last;  // the workload that ran last
   for (const PlanToLoad& plan : job.plans) {
     if (!passed) {
       break;
     }
+    last = plan.workload;
     COPPICE_TRY_VOID(poison_workspace(job));
     Block block;  // all distributions once, untimed
     block.items = order(plan.workload, job.order_seed ^ 0x5a5a, false);
@@ -415,6 +435,7 @@ Result<LaneResult> CudaLane::evaluate(const LaneJob& job) {
   out.verdict.gate = passed ? Gate::correctness : out.verdict.gate;
   for (const PlanToLoad& plan : job.plans) {
     if (passed && job.timing && !workloads_[plan.workload].hidden) {
+      last = plan.workload;
       COPPICE_TRY_VOID(poison_workspace(job));
       COPPICE_TRY(passed, time_workload(job, plan.workload, out));
       if (passed) {
@@ -424,6 +445,9 @@ Result<LaneResult> CudaLane::evaluate(const LaneJob& job) {
   }
   out.verdict.gate = passed && job.timing ? Gate::paired_baseline : out.verdict.gate;
   COPPICE_TRY(out, finish(std::move(out), passed));
+  if (!passed && last) {
+    COPPICE_TRY_VOID(look_for_spoilt_inputs(job, *last, out));
+  }
   if (passed && job.watched) {
     check_memory(job, out);
   }

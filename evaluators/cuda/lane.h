@@ -177,6 +177,7 @@ class CudaLane {
                            LaneResult& out);
   Result<bool> time_workload(const LaneJob& job, std::uint64_t workload, LaneResult& out);
   Result<bool> verify_state(const LaneJob& job, std::uint64_t workload, LaneResult& out);
+  Result<void> look_for_spoilt_inputs(const LaneJob& job, std::uint64_t workload, LaneResult& out);
   Result<LaneResult> finish(LaneResult out, bool passed);
   std::uint64_t flush_bytes() const;
   Result<void> compare_references(std::uint64_t workload,

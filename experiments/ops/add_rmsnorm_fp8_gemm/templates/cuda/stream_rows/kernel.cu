@@ -87,6 +87,7 @@ static __device__ __forceinline__ void send_rows(const char* activations, const 
       }
     }
   }
+  coppice_commit();  // a wait is for committed copies only
   coppice_wait_copies<0>();
 }
 #elif defined(FUSION_SEPARATE)
@@ -98,6 +99,7 @@ static __device__ __forceinline__ void bring_rows(const char* activations, const
     const int column = i / kRowPieces, k = i % kRowPieces * 16;
     coppice_copy16(at.rows + place_of(column, k), from + static_cast<long long>(column) * HIDDEN + k);
   }
+  coppice_commit();  // a wait is for committed copies only
   coppice_wait_copies<0>();
 }
 #else
