@@ -119,7 +119,7 @@ TEST_CASE(
   CHECK(contains(asked, "it is measured, not proposed"));
   CHECK(contains(asked, "The search tree"));
   const cli::ModelFit fit = cli::model_fit(opened->fold());
-  CHECK(fit.opinions.results > 3);
+  CHECK(fit.opinions.results > 0);  // how many depends on how soon the answer came
   CHECK(contains(cli::text_of(fit), "the language model's advice"));
   CHECK(contains(cli::text_of(fit), "the statistical model, on the same"));
   const Said replayed = say({"replay", name, "--archive", fake.folder / "archive"});
