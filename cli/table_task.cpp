@@ -2,7 +2,6 @@
 #include "cli/table_task.h"
 
 #include "cli/warm_sources.h"
-#include "core/check.h"
 #include "evaluators/recorded_write.h"
 
 namespace coppice::cli {
@@ -70,7 +69,10 @@ Result<std::shared_ptr<const evaluators::RecordedTable>> table_of(const RunMater
     return material.table;
   }
   const auto text = material.op.files.find(kTableFile);
-  COPPICE_CHECK(text != material.op.files.end());
+  if (text == material.op.files.end()) {
+    return Error{ErrorCode::corrupt,
+                 "run of table " + material.config.table + ": its log holds no " + kTableFile};
+  }
   COPPICE_TRY(auto table, evaluators::RecordedTable::parse(text->second, material.config.table));
   return std::make_shared<const evaluators::RecordedTable>(std::move(table));
 }

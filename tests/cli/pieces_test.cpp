@@ -1,15 +1,27 @@
 // Small parts of cli: line diffs, tables, template spaces, seed kernels, the work queue.
+#include "cli/table_task.h"
 #include "cli/template_spaces.h"
 #include "cli/text_diff.h"
 #include "cli/words.h"
 #include "cli/work_queue.h"
 #include "experiments/op_loader.h"
 #include "tests/cli/fake_run.h"
+#include "tests/support/text.h"
 
 #include <thread>
 
 using namespace coppice;
 using namespace coppice::tests;
+
+TEST_CASE("a table run whose log lost the table is an error that names both") {
+  cli::RunMaterial material;
+  material.config.table = "somewhere.json";
+  const auto table = cli::table_of(material);
+  REQUIRE_FALSE(table.ok());
+  CHECK(table.error().code == ErrorCode::corrupt);
+  CHECK(contains(table.error().message, "somewhere.json"));
+  CHECK(contains(table.error().message, cli::kTableFile));
+}
 
 TEST_CASE("a diff is a shortest edit script and applies to the first text") {
   const auto lines = cli::diff_lines("a\nb\nc\nd\n", "a\nc\nx\nd\n");
